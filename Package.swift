@@ -1,0 +1,208 @@
+// swift-tools-version: 6.3
+import PackageDescription
+
+/// Every target is one row: its name, what it may import, and which tier it belongs to.
+///
+/// `CORE_ONLY=1` drops the adapters and their packages, so that the pure modules build and test in seconds;
+/// `SWARM_ONLY=NameService,Store` keeps only the named modules, what they need, and their tests.
+struct Module {
+    enum Tier { case pure, adapter, executable }
+    var name: String
+    var tier: Tier
+    var targets: [String]
+    var products: [Target.Dependency]
+
+    init(_ name: String, _ tier: Tier, _ targets: [String] = [], _ products: [Target.Dependency] = []) {
+        (self.name, self.tier, self.targets, self.products) = (name, tier, targets, products)
+    }
+}
+
+func product(_ name: String, _ package: String) -> Target.Dependency { .product(name: name, package: package) }
+
+let collections: [Target.Dependency] = [
+    product("HashTreeCollections", "swift-collections"), product("DequeModule", "swift-collections"),
+]
+let nio: [Target.Dependency] = [product("NIOCore", "swift-nio"), product("NIOPosix", "swift-nio")]
+let logging = product("Logging", "swift-log")
+let systemPackage = product("SystemPackage", "swift-system")
+let grpc: [Target.Dependency] = [
+    product("GRPCCore", "grpc-swift-2"), product("GRPCProtobuf", "grpc-swift-protobuf"),
+    product("SwiftProtobuf", "swift-protobuf"),
+]
+let httpClient = product("AsyncHTTPClient", "async-http-client")
+
+let modules: [Module] = [
+    // Words
+    Module("SwarmCore", .pure),
+    Module("SwarmModel", .pure, ["SwarmCore"]),
+    // Pure
+    Module("Consensus", .pure, ["SwarmCore"], collections),
+    Module("Store", .pure, ["SwarmCore", "SwarmModel"], collections),
+    Module("Allocation", .pure, ["SwarmCore", "SwarmModel", "Store"]),
+    Module("Scheduling", .pure, ["SwarmCore", "SwarmModel", "Store"]),
+    Module("Orchestration", .pure, ["SwarmCore", "SwarmModel", "Store"]),
+    Module("Dispatching", .pure, ["SwarmCore", "SwarmModel", "Store"]),
+    Module("Execution", .pure, ["SwarmCore", "SwarmModel"]),
+    Module("Overlay", .pure, ["SwarmCore"]),
+    Module("NameService", .pure, ["SwarmCore"]),
+    Module(
+        "SwarmNode", .pure,
+        [
+            "SwarmCore", "SwarmModel", "Consensus", "Store", "Allocation", "Scheduling", "Orchestration",
+            "Dispatching", "Execution", "Overlay", "NameService",
+        ]),
+    Module("TestSupport", .pure, ["SwarmCore", "SwarmModel", "Store"]),
+    // Adapters
+    Module(
+        "ClusterSecurity", .adapter, ["SwarmCore", "COpenSSL"],
+        [
+            product("X509", "swift-certificates"), product("Crypto", "swift-crypto"),
+            product("SwiftASN1", "swift-asn1"),
+        ]),
+    Module("Persistence", .adapter, ["SwarmCore", "Consensus", "CSQLite"]),
+    Module("ContainerdAPI", .adapter, [], grpc),
+    Module(
+        "ContainerdRuntime", .adapter,
+        ["SwarmCore", "SwarmModel", "SwarmNode", "Execution", "ContainerdAPI", "CLinux"],
+        grpc + nio + [
+            product("GRPCNIOTransportHTTP2Posix", "grpc-swift-nio-transport"), httpClient, logging, systemPackage,
+            product("NIOSSL", "swift-nio-ssl"), product("NIOHTTP1", "swift-nio"),
+        ]),
+    Module(
+        "LinuxNetwork", .adapter,
+        ["SwarmCore", "Overlay", "CNetlink", "CNFTables", "CLinux"],
+        [systemPackage, logging]),
+    Module(
+        "DNSServer", .adapter, ["SwarmCore", "NameService", "CLinux", "CNFTables"],
+        nio + [logging, systemPackage]),
+    Module(
+        "EngineHTTP", .adapter, [],
+        nio + [
+            product("NIOHTTP1", "swift-nio"), product("NIOSSL", "swift-nio-ssl"), logging,
+            product("ServiceLifecycle", "swift-service-lifecycle"),
+        ]),
+    Module(
+        "DockerAPI", .adapter, ["SwarmCore", "SwarmModel", "Store", "SwarmNode", "EngineHTTP"],
+        nio + [product("NIOHTTP1", "swift-nio"), logging]),
+    Module("Observability", .adapter, ["SwarmCore"], [logging]),
+    Module("SwarmClient", .adapter, ["SwarmCore", "SwarmModel"], nio + [httpClient, product("NIOHTTP1", "swift-nio")]),
+    Module(
+        "SwarmDaemon", .adapter,
+        [
+            "SwarmCore", "SwarmModel", "Store", "Consensus", "SwarmNode", "Overlay", "NameService", "Execution",
+            "ClusterSecurity", "Persistence", "ContainerdRuntime", "LinuxNetwork", "DNSServer", "EngineHTTP",
+            "DockerAPI", "Observability",
+        ],
+        nio + [logging, systemPackage, product("ServiceLifecycle", "swift-service-lifecycle")]),
+    Module(
+        "swarmd", .executable, ["SwarmCore", "SwarmDaemon", "Observability"],
+        [product("ArgumentParser", "swift-argument-parser"), logging]),
+    Module(
+        "swarmctl", .executable, ["SwarmCore", "SwarmModel", "SwarmClient"],
+        [product("ArgumentParser", "swift-argument-parser")]),
+]
+
+/// Test targets and the modules that each exercises; a test target may import only these.
+let tests: [(name: String, targets: [String], products: [Target.Dependency])] =
+    modules.filter { $0.tier == .pure && !["TestSupport"].contains($0.name) }
+    .map { ("\($0.name)Tests", [$0.name] + $0.targets + ["TestSupport"], $0.products) } + [
+        ("TidyTests", ["SwarmCore"], []),
+        ("ClusterSecurityTests", ["ClusterSecurity", "SwarmCore"], []),
+        ("PersistenceTests", ["Persistence", "SwarmCore", "Consensus"], []),
+        (
+            "ContainerdRuntimeTests",
+            ["ContainerdRuntime", "ContainerdAPI", "SwarmCore", "SwarmModel", "SwarmNode", "Execution"], grpc
+        ),
+        (
+            "LinuxNetworkTests",
+            ["LinuxNetwork", "SwarmCore", "Overlay", "CNetlink", "CNFTables", "CLinux"],
+            [systemPackage]
+        ),
+        ("DNSServerTests", ["DNSServer", "NameService", "SwarmCore", "CLinux"], nio),
+        ("EngineHTTPTests", ["EngineHTTP"], nio + [product("NIOEmbedded", "swift-nio"), product("NIOHTTP1", "swift-nio")]),
+        ("DockerAPITests", ["DockerAPI", "EngineHTTP", "SwarmCore", "SwarmModel", "Store", "SwarmNode"], nio + [product("NIOHTTP1", "swift-nio")]),
+        ("swarmctlTests", ["swarmctl", "SwarmClient", "SwarmCore", "SwarmModel"], [product("ArgumentParser", "swift-argument-parser")]),
+        ("SwarmDaemonTests", ["SwarmDaemon", "SwarmCore", "SwarmModel", "SwarmNode"], []),
+    ]
+
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6), .treatAllWarnings(as: .error), .strictMemorySafety(),
+    .enableUpcomingFeature("ExistentialAny"), .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+/// Generated code: Swift 6 mode, but its generator's habits are not ours to police.
+let generated: [SwiftSetting] = [.swiftLanguageMode(.v6)]
+
+let systemLibraries: [Target] = [
+    .systemLibrary(
+        name: "CNetlink", pkgConfig: "libnl-route-3.0", providers: [.apt(["libnl-3-dev", "libnl-route-3-dev"])]),
+    .systemLibrary(name: "CNFTables", pkgConfig: "libnftables", providers: [.apt(["libnftables-dev"])]),
+    .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+    .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+    .target(name: "CLinux"),
+]
+
+let coreOnly = Context.environment["CORE_ONLY"] == "1"
+let only = Context.environment["SWARM_ONLY"].map { Set($0.split(separator: ",").map(String.init)) }
+
+/// The named modules and everything under them; all modules when none is named.
+func selection() -> [Module] {
+    let candidates = coreOnly ? modules.filter { $0.tier == .pure } : modules
+    guard let only else { return candidates }
+    var wanted = only
+    if candidates.contains(where: { $0.name == "TestSupport" }) { wanted.formUnion(["TestSupport", "SwarmCore"]) }
+    var size = 0
+    while size != wanted.count {
+        size = wanted.count
+        for module in candidates where wanted.contains(module.name) { wanted.formUnion(module.targets) }
+    }
+    return candidates.filter { wanted.contains($0.name) }
+}
+
+let selected = selection()
+let selectedNames = Set(selected.map(\.name))
+let usedLibraries = systemLibraries.filter { library in selected.contains { $0.targets.contains(library.name) } }
+let known = selectedNames.union(usedLibraries.map(\.name))
+
+let sourceTargets: [Target] = selected.map { module in
+    let dependencies = module.targets.map { Target.Dependency(stringLiteral: $0) } + module.products
+    let settings = module.name == "ContainerdAPI" ? generated : strict
+    return module.tier == .executable
+        ? .executableTarget(name: module.name, dependencies: dependencies, swiftSettings: settings)
+        : .target(name: module.name, dependencies: dependencies, swiftSettings: settings)
+}
+let testTargets: [Target] = tests.filter { test in
+    let subject = String(test.name.dropLast("Tests".count))
+    let chosen = only.map { $0.contains(subject) || $0.contains(test.name) } ?? true
+    return chosen && test.targets.allSatisfy(known.contains)
+}.map { test in
+    .testTarget(
+        name: test.name, dependencies: test.targets.map { Target.Dependency(stringLiteral: $0) } + test.products,
+        swiftSettings: strict)
+}
+
+let corePackages: [Package.Dependency] = [
+    .package(url: "https://github.com/apple/swift-collections", from: "1.6.0")
+]
+let adapterPackages: [Package.Dependency] = [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+    .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
+    .package(url: "https://github.com/apple/swift-certificates", from: "1.21.1"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+    .package(url: "https://github.com/apple/swift-asn1", from: "1.7.4"),
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+    .package(url: "https://github.com/grpc/grpc-swift-2", from: "2.4.3"),
+    .package(url: "https://github.com/grpc/grpc-swift-nio-transport", from: "2.9.2"),
+    .package(url: "https://github.com/grpc/grpc-swift-protobuf", from: "2.4.1"),
+]
+
+let package = Package(
+    name: "swarm",
+    dependencies: coreOnly ? corePackages : corePackages + adapterPackages,
+    targets: usedLibraries + sourceTargets + testTargets
+)

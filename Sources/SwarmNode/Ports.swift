@@ -1,0 +1,341 @@
+package import SwarmCore
+package import SwarmModel
+
+/// The seams between the node machine and the world. Each has an in-memory twin and one conformance suite.
+
+/// Runs containers. Implemented on containerd by `ContainerdRuntime`.
+///
+/// Every call is idempotent: creating what exists, stopping what has stopped and removing what is gone succeed.
+package protocol ContainerRuntime: Sendable {
+    /// Makes the image present on this node; a digest-pinned image that is present costs one look-up.
+    /// - Throws: `.notFound("No such image: x:latest")`, `.unauthenticated`, `.resourceExhausted`, `.unavailable`.
+    func ensureImage(_ reference: String, registryAuth: String?) async throws(SwarmError)
+    /// Creates the container's file system, specification and record; nothing runs yet.
+    func create(_ request: ContainerRequest) async throws(SwarmError)
+    /// Starts the container's process.
+    /// - Returns: its process id on the host.
+    func start(_ containerID: String) async throws(SwarmError) -> Int
+    /// Sends the stop signal, waits for the grace period, then kills; returns once the process is gone.
+    func stop(_ containerID: String, gracePeriod: Duration?) async throws(SwarmError)
+    func kill(_ containerID: String, signal: String) async throws(SwarmError)
+    /// Removes record, file system, anonymous volumes and logs; kills first when `force`.
+    func remove(_ containerID: String, force: Bool) async throws(SwarmError)
+    /// What is there now, running or not, for re-adoption after a restart.
+    func containers() async throws(SwarmError) -> [ContainerInfo]
+    func inspect(_ containerID: String) async throws(SwarmError) -> ContainerInfo
+    /// State changes from now on: start, exit, health, OOM. One stream for each call; it ends with the runtime.
+    func events() async -> AsyncStream<ContainerEvent>
+
+    /// Log lines of a container, running or ended, oldest first; `follow` continues until the container ends.
+    func logs(_ containerID: String, _ options: LogOptions) async throws(SwarmError)
+        -> AsyncThrowingStream<LogLine, any Error>
+    func exec(_ containerID: String, _ request: ExecRequest) async throws(SwarmError) -> String
+    /// Starts a created exec; output frames come from the stream, input goes through the handle.
+    func startExec(_ execID: String, tty: Bool) async throws(SwarmError) -> any ProcessStreams
+    func inspectExec(_ execID: String) async throws(SwarmError) -> ExecInfo
+    func resizeExec(_ execID: String, width: Int, height: Int) async throws(SwarmError)
+    func processes(_ containerID: String) async throws(SwarmError) -> [ProcessInfo]
+    func statistics(_ containerID: String) async throws(SwarmError) -> ContainerStatistics
+}
+
+/// Keeps images. Implemented on containerd's content store and snapshotter by `ContainerdRuntime`.
+package protocol ImageStore: Sendable {
+    func images() async throws(SwarmError) -> [ImageInfo]
+    func image(_ reference: String) async throws(SwarmError) -> ImageInfo
+    /// Pulls, reporting progress as it goes; the stream ends when the image is unpacked or throws the cause.
+    func pull(_ reference: String, registryAuth: String?) -> AsyncThrowingStream<ImageProgress, any Error>
+    /// Loads a docker-archive or OCI-archive tar.
+    /// - Returns: the references that were loaded.
+    func load(_ archive: AsyncThrowingStream<[UInt8], any Error>) async throws(SwarmError) -> [String]
+    /// Makes an image of one layer from a root file system tar. `changes` are Dockerfile lines (CMD, ENV, …).
+    func importRootFileSystem(
+        _ archive: AsyncThrowingStream<[UInt8], any Error>, reference: String?, changes: [String]
+    ) async throws(SwarmError) -> String
+    func tag(_ reference: String, as target: String) async throws(SwarmError)
+    /// - Returns: Docker's lines of what was untagged and deleted.
+    func removeImage(_ reference: String, force: Bool) async throws(SwarmError) -> [ImageRemoval]
+    /// The descriptor of an image in its registry, for digest pinning.
+    func distribution(_ reference: String, registryAuth: String?) async throws(SwarmError) -> DistributionInfo
+}
+
+/// Keeps named volumes on this node.
+package protocol VolumeStore: Sendable {
+    func volumes() async throws(SwarmError) -> [VolumeInfo]
+    func createVolume(_ name: String?, driver: Driver?, labels: [String: String]) async throws(SwarmError) -> VolumeInfo
+    func removeVolume(_ name: String, force: Bool) async throws(SwarmError)
+}
+
+/// All that the runtime needs to know to create a task's container; everything in it is resolved and validated.
+package struct ContainerRequest: Sendable, Equatable {
+    /// 64 hexadecimal digits.
+    package var id: String
+    /// `web.1.<task id>`.
+    package var name: String
+    package var image: String
+    package var spec: ContainerSpec
+    package var limits: ResourceLimit?
+    package var reservations: Resources?
+    /// Docker's `com.docker.swarm.*` labels merged with the spec's.
+    package var labels: [String: String]
+    package var network: NetworkMode
+    /// What the container finds in /etc/hosts beyond the defaults, as `address name` pairs.
+    package var hosts: [String] = []
+    /// The full text of /etc/resolv.conf; nil keeps the host's.
+    package var resolvConf: String?
+    /// Contents of secrets and configs by path in the container.
+    package var files: [ContainerFile] = []
+    package var logOptions: [String: String] = [:]
+
+    package enum NetworkMode: Sendable, Equatable { case namespace(path: String), host, none }
+
+    package init(
+        id: String, name: String, image: String, spec: ContainerSpec, limits: ResourceLimit? = nil,
+        reservations: Resources? = nil, labels: [String: String] = [:], network: NetworkMode = .none
+    ) {
+        (self.id, self.name, self.image, self.spec, self.limits) = (id, name, image, spec, limits)
+        (self.reservations, self.labels, self.network) = (reservations, labels, network)
+    }
+}
+
+/// A secret's or config's file in a container.
+package struct ContainerFile: Sendable, Equatable {
+    package var path: String
+    package var data: [UInt8]
+    package var uid: UInt32
+    package var gid: UInt32
+    package var mode: UInt32
+    /// Secrets live on a tmpfs and never reach the disk.
+    package var isSecret: Bool
+
+    package init(path: String, data: [UInt8], uid: UInt32, gid: UInt32, mode: UInt32, isSecret: Bool) {
+        (self.path, self.data, self.uid, self.gid, self.mode, self.isSecret) = (path, data, uid, gid, mode, isSecret)
+    }
+}
+
+package enum ContainerState: String, Sendable, Equatable { case created, running, paused, exited }
+
+package enum HealthStatus: String, Sendable, Equatable { case none, starting, healthy, unhealthy }
+
+/// A container as the runtime knows it.
+package struct ContainerInfo: Sendable {
+    package var id: String
+    package var name: String
+    package var image: String
+    package var imageID: String
+    package var labels: [String: String]
+    package var state: ContainerState
+    package var health: HealthStatus = .none
+    /// The last health check's output, at most 4 KiB.
+    package var healthOutput: String = ""
+    package var pid: Int?
+    package var exitCode: Int?
+    package var oomKilled = false
+    package var createdAt: Timestamp
+    package var startedAt: Timestamp?
+    package var finishedAt: Timestamp?
+    /// What it was made from; nil for a container whose record was lost.
+    package var request: ContainerRequest?
+    /// The command line as merged with the image's.
+    package var arguments: [String] = []
+    package var environment: [String] = []
+
+    package init(
+        id: String, name: String, image: String, imageID: String, labels: [String: String], state: ContainerState,
+        createdAt: Timestamp
+    ) {
+        (self.id, self.name, self.image, self.imageID) = (id, name, image, imageID)
+        (self.labels, self.state, self.createdAt) = (labels, state, createdAt)
+    }
+}
+
+/// A change in a container's life.
+package enum ContainerEvent: Sendable, Equatable {
+    case started(containerID: String, pid: Int)
+    case exited(containerID: String, exitCode: Int, oomKilled: Bool, at: Timestamp)
+    case health(containerID: String, HealthStatus, output: String)
+    /// The runtime itself was lost and is back: every state must be read again with `containers()`.
+    case runtimeRestarted
+}
+
+package struct LogOptions: Sendable, Equatable {
+    package var stdout = true
+    package var stderr = true
+    package var follow = false
+    package var since: Timestamp?
+    package var until: Timestamp?
+    /// The last so many lines; nil means all.
+    package var tail: Int?
+
+    package init() {}
+}
+
+package struct LogLine: Sendable, Equatable {
+    package enum Stream: UInt8, Sendable { case stdin = 0, stdout = 1, stderr = 2, system = 3 }
+    package var time: Timestamp
+    package var stream: Stream
+    /// Without its newline; `isPartial` when the line was longer than one record.
+    package var text: [UInt8]
+    package var isPartial: Bool
+
+    package init(time: Timestamp, stream: Stream, text: [UInt8], isPartial: Bool = false) {
+        (self.time, self.stream, self.text, self.isPartial) = (time, stream, text, isPartial)
+    }
+}
+
+package struct ExecRequest: Sendable, Equatable {
+    package var command: [String]
+    package var environment: [String] = []
+    package var user: String?
+    package var workingDirectory: String?
+    package var tty = false
+    package var attachStdin = false
+    package var privileged = false
+
+    package init(command: [String]) { self.command = command }
+}
+
+package struct ExecInfo: Sendable, Equatable {
+    package var id: String
+    package var containerID: String
+    package var request: ExecRequest
+    package var isRunning: Bool
+    package var exitCode: Int?
+    package var pid: Int?
+
+    package init(id: String, containerID: String, request: ExecRequest, isRunning: Bool) {
+        (self.id, self.containerID, self.request, self.isRunning) = (id, containerID, request, isRunning)
+    }
+}
+
+/// The three streams of an attached process.
+package protocol ProcessStreams: Sendable {
+    /// Output as it comes; ends when the process and its children have closed their ends.
+    var output: AsyncThrowingStream<(LogLine.Stream, [UInt8]), any Error> { get }
+    func write(_ bytes: [UInt8]) async throws
+    func closeInput() async
+    /// The exit code, once the process has ended.
+    func wait() async throws(SwarmError) -> Int
+}
+
+package struct ProcessInfo: Sendable, Equatable {
+    package var pid: Int
+    package var uid: Int
+    package var ppid: Int
+    package var command: String
+    package var startTime: String
+    package var cpuTime: String
+    package var tty: String
+
+    package init(
+        pid: Int, uid: Int, ppid: Int, command: String, startTime: String, cpuTime: String, tty: String = "?"
+    ) {
+        (self.pid, self.uid, self.ppid, self.command) = (pid, uid, ppid, command)
+        (self.startTime, self.cpuTime, self.tty) = (startTime, cpuTime, tty)
+    }
+}
+
+/// Resource use of one container; zero where the kernel gives no number.
+package struct ContainerStatistics: Sendable, Equatable {
+    package var readAt: Timestamp
+    package var cpuTotalNanoseconds: UInt64 = 0
+    package var cpuKernelNanoseconds: UInt64 = 0
+    package var cpuUserNanoseconds: UInt64 = 0
+    package var memoryUsageBytes: UInt64 = 0
+    package var memoryLimitBytes: UInt64 = 0
+    package var memoryInactiveFileBytes: UInt64 = 0
+    package var processes: UInt64 = 0
+
+    package init(readAt: Timestamp) { self.readAt = readAt }
+}
+
+package struct ImageInfo: Sendable, Equatable {
+    /// `sha256:…` of the configuration.
+    package var id: String
+    package var repoTags: [String]
+    package var repoDigests: [String]
+    package var created: Timestamp
+    package var sizeBytes: Int64
+    package var architecture: String
+    package var os: String
+    package var layers: [String]
+    /// The image configuration (`config` of the OCI image specification).
+    package var configuration: ImageConfiguration
+
+    package init(
+        id: String, repoTags: [String], repoDigests: [String], created: Timestamp, sizeBytes: Int64,
+        architecture: String, os: String, layers: [String], configuration: ImageConfiguration
+    ) {
+        (self.id, self.repoTags, self.repoDigests, self.created) = (id, repoTags, repoDigests, created)
+        (self.sizeBytes, self.architecture, self.os, self.layers) = (sizeBytes, architecture, os, layers)
+        self.configuration = configuration
+    }
+}
+
+/// The `config` object of an OCI image, with Docker's health check.
+package struct ImageConfiguration: Sendable, Codable, Equatable {
+    package var user: String?
+    package var exposedPorts: [String: EmptyObject]?
+    package var env: [String]?
+    package var entrypoint: [String]?
+    package var cmd: [String]?
+    package var volumes: [String: EmptyObject]?
+    package var workingDir: String?
+    package var labels: [String: String]?
+    package var stopSignal: String?
+    package var healthcheck: HealthConfig?
+
+    package init() {}
+
+    enum CodingKeys: String, CodingKey {
+        case user = "User", exposedPorts = "ExposedPorts", env = "Env", entrypoint = "Entrypoint", cmd = "Cmd"
+        case volumes = "Volumes", workingDir = "WorkingDir", labels = "Labels", stopSignal = "StopSignal"
+        case healthcheck = "Healthcheck"
+    }
+}
+
+package struct EmptyObject: Sendable, Codable, Equatable {
+    package init() {}
+}
+
+package struct ImageProgress: Sendable, Equatable {
+    /// Docker's words: `Pulling fs layer`, `Downloading`, `Download complete`, `Extracting`, `Pull complete`, …
+    package var status: String
+    /// The short layer id, or the tag; nil for a plain line.
+    package var id: String?
+    package var current: Int64?
+    package var total: Int64?
+
+    package init(status: String, id: String? = nil, current: Int64? = nil, total: Int64? = nil) {
+        (self.status, self.id, self.current, self.total) = (status, id, current, total)
+    }
+}
+
+package enum ImageRemoval: Sendable, Equatable { case untagged(String), deleted(String) }
+
+package struct DistributionInfo: Sendable, Equatable {
+    package var mediaType: String
+    package var digest: String
+    package var sizeBytes: Int64
+    package var platforms: [Platform]
+
+    package init(mediaType: String, digest: String, sizeBytes: Int64, platforms: [Platform]) {
+        (self.mediaType, self.digest, self.sizeBytes, self.platforms) = (mediaType, digest, sizeBytes, platforms)
+    }
+}
+
+package struct VolumeInfo: Sendable, Equatable {
+    package var name: String
+    package var driver: String
+    package var mountpoint: String
+    package var createdAt: Timestamp
+    package var labels: [String: String]
+    package var options: [String: String]
+
+    package init(
+        name: String, driver: String, mountpoint: String, createdAt: Timestamp, labels: [String: String],
+        options: [String: String]
+    ) {
+        (self.name, self.driver, self.mountpoint) = (name, driver, mountpoint)
+        (self.createdAt, self.labels, self.options) = (createdAt, labels, options)
+    }
+}
