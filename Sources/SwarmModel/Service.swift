@@ -144,7 +144,7 @@ package struct EndpointSpec: Sendable, Hashable, Codable {
 package struct PortConfig: Sendable, Hashable, Codable {
     package var name: String?
     /// `tcp` (default), `udp`, `sctp`.
-    package var `protocol`: String?
+    package var proto: String?
     package var targetPort: UInt32?
     /// 0 or absent: chosen from 30000-32767.
     package var publishedPort: UInt32?
@@ -152,18 +152,18 @@ package struct PortConfig: Sendable, Hashable, Codable {
     package var publishMode: String?
 
     package init(
-        name: String? = nil, `protocol`: String? = nil, targetPort: UInt32? = nil,
+        name: String? = nil, proto: String? = nil, targetPort: UInt32? = nil,
         publishedPort: UInt32? = nil, publishMode: String? = nil
     ) {
         self.name = name
-        self.`protocol` = `protocol`
+        self.proto = proto
         self.targetPort = targetPort
         self.publishedPort = publishedPort
         self.publishMode = publishMode
     }
 
     enum CodingKeys: String, CodingKey {
-        case name = "Name", `protocol` = "Protocol", targetPort = "TargetPort",
+        case name = "Name", proto = "Protocol", targetPort = "TargetPort",
             publishedPort = "PublishedPort", publishMode = "PublishMode"
     }
 }
@@ -275,6 +275,8 @@ package struct Service: Sendable, Codable, Equatable, SwarmObject {
     /// The version that last changed the task template; ours, hidden from clients.
     package var specVersion: ObjectVersion?
     package var previousSpecVersion: ObjectVersion?
+    /// The registry credential for the image, as `X-Registry-Auth` carried it; ours, hidden from clients.
+    package var registryAuth: String?
 
     package init(
         id: ObjectID, version: ObjectVersion = ObjectVersion(), createdAt: Timestamp = .zero,
@@ -282,7 +284,7 @@ package struct Service: Sendable, Codable, Equatable, SwarmObject {
         previousSpec: ServiceSpec? = nil, endpoint: Endpoint = Endpoint(),
         updateStatus: UpdateStatus? = nil, serviceStatus: ServiceStatus? = nil,
         jobStatus: JobStatus? = nil, specVersion: ObjectVersion? = nil,
-        previousSpecVersion: ObjectVersion? = nil
+        previousSpecVersion: ObjectVersion? = nil, registryAuth: String? = nil
     ) {
         self.id = id
         self.version = version
@@ -296,13 +298,14 @@ package struct Service: Sendable, Codable, Equatable, SwarmObject {
         self.jobStatus = jobStatus
         self.specVersion = specVersion
         self.previousSpecVersion = previousSpecVersion
+        self.registryAuth = registryAuth
     }
 
     enum CodingKeys: String, CodingKey {
         case id = "ID", version = "Version", createdAt = "CreatedAt", updatedAt = "UpdatedAt",
             spec = "Spec", previousSpec = "PreviousSpec", endpoint = "Endpoint",
             updateStatus = "UpdateStatus", serviceStatus = "ServiceStatus", jobStatus = "JobStatus",
-            specVersion = "SpecVersion", previousSpecVersion = "PreviousSpecVersion"
+            specVersion = "SpecVersion", previousSpecVersion = "PreviousSpecVersion", registryAuth = "RegistryAuth"
     }
 
     package var uniqueName: String? { spec.name }

@@ -132,6 +132,8 @@ package struct SwarmTask: Sendable, Codable, Equatable, SwarmObject {
     package var endpoint: Endpoint?
     /// A delayed restart: desired state turns running then; ours.
     package var startAfter: Timestamp?
+    /// The registry credential of the service when the task was made; ours, hidden from clients.
+    package var registryAuth: String?
 
     package init(
         id: ObjectID, version: ObjectVersion = ObjectVersion(), createdAt: Timestamp = .zero,
@@ -141,7 +143,7 @@ package struct SwarmTask: Sendable, Codable, Equatable, SwarmObject {
         networksAttachments: [NetworkAttachment]? = nil, genericResources: [GenericResource]? = nil,
         jobIteration: ObjectVersion? = nil, specVersion: ObjectVersion? = nil,
         serviceName: String? = nil, serviceLabels: [String: String]? = nil, endpoint: Endpoint? = nil,
-        startAfter: Timestamp? = nil
+        startAfter: Timestamp? = nil, registryAuth: String? = nil
     ) {
         self.id = id
         self.version = version
@@ -163,6 +165,7 @@ package struct SwarmTask: Sendable, Codable, Equatable, SwarmObject {
         self.serviceLabels = serviceLabels
         self.endpoint = endpoint
         self.startAfter = startAfter
+        self.registryAuth = registryAuth
     }
 
     enum CodingKeys: String, CodingKey {
@@ -171,7 +174,7 @@ package struct SwarmTask: Sendable, Codable, Equatable, SwarmObject {
             nodeID = "NodeID", status = "Status", desiredState = "DesiredState",
             networksAttachments = "NetworksAttachments", genericResources = "GenericResources",
             jobIteration = "JobIteration", specVersion = "SpecVersion", serviceName = "ServiceName",
-            serviceLabels = "ServiceLabels", endpoint = "Endpoint", startAfter = "StartAfter"
+            serviceLabels = "ServiceLabels", endpoint = "Endpoint", startAfter = "StartAfter", registryAuth = "RegistryAuth"
     }
 
     package var uniqueName: String? { nil }
