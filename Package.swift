@@ -15,6 +15,9 @@ struct Module {
     init(_ name: String, _ tier: Tier, _ targets: [String] = [], _ products: [Target.Dependency] = []) {
         (self.name, self.tier, self.targets, self.products) = (name, tier, targets, products)
     }
+
+    /// Whether its tests want the fixtures of `TestSupport`.
+    var usesStore: Bool { name == "Store" || targets.contains("Store") }
 }
 
 func product(_ name: String, _ package: String) -> Target.Dependency { .product(name: name, package: package) }
@@ -105,7 +108,7 @@ let modules: [Module] = [
 /// Test targets and the modules that each exercises; a test target may import only these.
 let tests: [(name: String, targets: [String], products: [Target.Dependency])] =
     modules.filter { $0.tier == .pure && !["TestSupport"].contains($0.name) }
-    .map { ("\($0.name)Tests", [$0.name] + $0.targets + ["TestSupport"], $0.products) } + [
+    .map { ("\($0.name)Tests", [$0.name] + $0.targets + ($0.usesStore ? ["TestSupport"] : []), $0.products) } + [
         ("TidyTests", ["SwarmCore"], []),
         ("ClusterSecurityTests", ["ClusterSecurity", "SwarmCore"], []),
         ("PersistenceTests", ["Persistence", "SwarmCore", "Consensus"], []),
@@ -150,7 +153,8 @@ func selection() -> [Module] {
     let candidates = coreOnly ? modules.filter { $0.tier == .pure } : modules
     guard let only else { return candidates }
     var wanted = only
-    if candidates.contains(where: { $0.name == "TestSupport" }) { wanted.formUnion(["TestSupport", "SwarmCore"]) }
+    wanted.insert("SwarmCore")
+    if candidates.contains(where: { wanted.contains($0.name) && $0.usesStore }) { wanted.insert("TestSupport") }
     var size = 0
     while size != wanted.count {
         size = wanted.count
