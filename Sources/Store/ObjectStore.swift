@@ -12,16 +12,49 @@ package struct ObjectStore: Sendable {
     package internal(set) var secrets = Table<Secret>()
     package internal(set) var configs = Table<Config>()
     package internal(set) var tasks = Table<SwarmTask>()
-    var taskIDsByService: TreeDictionary<ObjectID, TreeSet<ObjectID>> = [:]
-    var taskIDsByNode: TreeDictionary<ObjectID, TreeSet<ObjectID>> = [:]
+    var tasksByService = MultiIndex()
+    var tasksByNode = MultiIndex()
+    var tasksByNetwork = MultiIndex()
+    var servicesByNetwork = MultiIndex()
 
     package init() {}
 
     /// A service's tasks, oldest id order, whatever their state.
-    package func tasks(ofService id: ObjectID) -> [SwarmTask] { resolve(taskIDsByService[id]) }
-    package func tasks(onNode id: ObjectID) -> [SwarmTask] { resolve(taskIDsByNode[id]) }
+    package func tasks(ofService id: ObjectID) -> [SwarmTask] { tasksByService[id].compactMap { tasks[$0] } }
+    package func tasks(onNode id: ObjectID) -> [SwarmTask] { tasksByNode[id].compactMap { tasks[$0] } }
+    /// The tasks that hold an attachment to a network, whatever their state.
+    package func tasks(onNetwork id: ObjectID) -> [SwarmTask] { tasksByNetwork[id].compactMap { tasks[$0] } }
+    /// The services that are attached to a network by their spec or still hold an address on it.
+    package func services(onNetwork id: ObjectID) -> [Service] {
+        servicesByNetwork[id].compactMap { services[$0] }
+    }
+}
 
-    private func resolve(_ ids: TreeSet<ObjectID>?) -> [SwarmTask] {
-        (ids ?? []).sorted().compactMap { tasks[$0] }
+/// Reads one object of any kind.
+extension ObjectStore {
+    package func object(_ kind: ObjectKind, _ id: ObjectID) -> StoreObject? {
+        switch kind {
+        case .cluster: cluster.flatMap { $0.id == id ? .cluster($0) : nil }
+        case .node: nodes[id].map { .node($0) }
+        case .service: services[id].map { .service($0) }
+        case .network: networks[id].map { .network($0) }
+        case .secret: secrets[id].map { .secret($0) }
+        case .config: configs[id].map { .config($0) }
+        case .task: tasks[id].map { .task($0) }
+        }
+    }
+}
+
+/// Which objects refer to another one; ids come out sorted, so that no hash order escapes.
+struct MultiIndex: Sendable {
+    private var members: TreeDictionary<ObjectID, TreeSet<ObjectID>> = [:]
+
+    subscript(key: ObjectID) -> [ObjectID] { members[key].map { $0.sorted() } ?? [] }
+
+    mutating func insert(_ member: ObjectID, under key: ObjectID) { members[key, default: []].insert(member) }
+
+    mutating func remove(_ member: ObjectID, under key: ObjectID) {
+        members[key]?.remove(member)
+        if members[key]?.isEmpty == true { members[key] = nil }
     }
 }

@@ -1,0 +1,37 @@
+import HashTreeCollections
+package import SwarmModel
+
+/// Who uses what, for refusing a removal with the users' names.
+extension ObjectStore {
+    /// The services whose template refers to a secret, in the order of their names.
+    package func services(usingSecret id: ObjectID) -> [Service] {
+        byName { $0.secrets?.contains { $0.secretID == id } == true }
+    }
+
+    /// The services whose template refers to a config, in the order of their names.
+    package func services(usingConfig id: ObjectID) -> [Service] {
+        byName { $0.configs?.contains { $0.configID == id } == true }
+    }
+
+    /// Every secret that some service's template refers to.
+    package var secretsInUse: Set<ObjectID> {
+        Set(containerSpecs.flatMap { ($0.secrets ?? []).map(\.secretID) })
+    }
+
+    /// Every config that some service's template refers to.
+    package var configsInUse: Set<ObjectID> {
+        Set(containerSpecs.flatMap { ($0.configs ?? []).map(\.configID) })
+    }
+
+    /// The routing mesh's network, if there is one.
+    package var ingressNetwork: Network? { networks.sorted.first { $0.spec.ingress == true } }
+
+    private var containerSpecs: [ContainerSpec] {
+        services.objects.values.compactMap(\.spec.taskTemplate.containerSpec)
+    }
+
+    private func byName(where matches: (ContainerSpec) -> Bool) -> [Service] {
+        services.objects.values.filter { $0.spec.taskTemplate.containerSpec.map(matches) == true }
+            .sorted { ($0.spec.name, $0.id) < ($1.spec.name, $1.id) }
+    }
+}

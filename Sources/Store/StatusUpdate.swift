@@ -1,0 +1,25 @@
+package import SwarmModel
+
+/// Turns what agents report into store actions.
+package enum StatusUpdate {
+    /// The updates that say something new about tasks that exist.
+    ///
+    /// States only move forward: a report that arrives late or twice changes nothing, and a report of the same
+    /// state is kept only when its words, container or ports differ. The last of several reports of one task wins.
+    package static func statusActions(
+        _ store: ObjectStore, updates: [(taskID: ObjectID, status: TaskStatus)]
+    ) -> [StoreAction] {
+        var order: [ObjectID] = []
+        var changed: [ObjectID: SwarmTask] = [:]
+        for (id, status) in updates {
+            guard var task = changed[id] ?? store.tasks[id] else { continue }
+            let current = task.status
+            guard status.state > current.state || (status.state == current.state && status != current) else { continue }
+            if status.state == current.state && status.timestamp < current.timestamp { continue }
+            task.status = status
+            if changed[id] == nil { order.append(id) }
+            changed[id] = task
+        }
+        return order.compactMap { changed[$0].map { .update(.task($0)) } }
+    }
+}
