@@ -1,0 +1,123 @@
+package import ContainerdAPI
+package import GRPCCore
+package import GRPCNIOTransportHTTP2Posix
+package import SwarmCore
+
+/// One connection to a containerd, in one of its namespaces.
+package final class ContainerdClient: Sendable {
+    package typealias Transport = HTTP2ClientTransport.Posix
+
+    package let namespace: String
+    private let client: GRPCClient<Transport>
+    private let connection: Task<Void, any Error>
+
+    package let version: Containerd_Services_Version_V1_Version.Client<Transport>
+    package let content: Containerd_Services_Content_V1_Content.Client<Transport>
+    package let images: Containerd_Services_Images_V1_Images.Client<Transport>
+    package let snapshots: Containerd_Services_Snapshots_V1_Snapshots.Client<Transport>
+    package let diff: Containerd_Services_Diff_V1_Diff.Client<Transport>
+    package let leases: Containerd_Services_Leases_V1_Leases.Client<Transport>
+    package let containers: Containerd_Services_Containers_V1_Containers.Client<Transport>
+    package let tasks: Containerd_Services_Tasks_V1_Tasks.Client<Transport>
+    package let events: Containerd_Services_Events_V1_Events.Client<Transport>
+
+    /// - Parameter socket: path of containerd's unix socket; the connection is made when first used and again
+    ///   whenever it is lost.
+    package init(socket: String, namespace: String = "swarm") throws(SwarmError) {
+        self.namespace = namespace
+        do {
+            let transport = try HTTP2ClientTransport.Posix(
+                // containerd's Go server refuses an authority that is a path.
+                target: .unixDomainSocket(path: socket, authority: "localhost"), transportSecurity: .plaintext,
+                config: .defaults { config in config.backoff.max = .seconds(1) })
+            client = GRPCClient(
+                transport: transport, interceptors: [NamespaceInterceptor(namespace: namespace)])
+        } catch {
+            throw SwarmError(.unavailable, "cannot use containerd at \(socket)", cause: "\(error)")
+        }
+        // The one unstructured task of a client: it lives exactly as long as the client does.
+        connection = Task { [client] in try await client.runConnections() }
+        version = .init(wrapping: client)
+        content = .init(wrapping: client)
+        images = .init(wrapping: client)
+        snapshots = .init(wrapping: client)
+        diff = .init(wrapping: client)
+        leases = .init(wrapping: client)
+        containers = .init(wrapping: client)
+        tasks = .init(wrapping: client)
+        events = .init(wrapping: client)
+    }
+
+    deinit { connection.cancel() }
+
+    package func shutdown() {
+        client.beginGracefulShutdown()
+    }
+
+    /// Options of a call that must not wait longer than `timeout`.
+    package static func within(_ timeout: Duration) -> CallOptions {
+        var options = CallOptions.defaults
+        options.timeout = timeout
+        options.waitForReady = true
+        return options
+    }
+
+    /// The bounds of ordinary calls, and of those that start or stop processes.
+    package static let quick = within(.seconds(10))
+    package static let slow = within(.seconds(60))
+}
+
+/// Names the containerd namespace on every call.
+private struct NamespaceInterceptor: ClientInterceptor {
+    let namespace: String
+
+    func intercept<Input: Sendable, Output: Sendable>(
+        request: StreamingClientRequest<Input>, context: ClientContext,
+        next: (StreamingClientRequest<Input>, ClientContext) async throws -> StreamingClientResponse<Output>
+    ) async throws -> StreamingClientResponse<Output> {
+        var request = request
+        request.metadata.addString(namespace, forKey: "containerd-namespace")
+        return try await next(request, context)
+    }
+}
+
+/// Runs one containerd call and turns its failure into ours, with the call's name.
+nonisolated(nonsending) func containerd<Value>(
+    _ call: String, _ body: nonisolated(nonsending) () async throws -> Value
+) async throws(SwarmError) -> Value {
+    do {
+        return try await body()
+    } catch let error as SwarmError {
+        throw error
+    } catch let error as RPCError {
+        throw SwarmError(error.swarmCode, error.message, cause: "containerd \(call): \(error.code)")
+    } catch is CancellationError {
+        throw SwarmError(.unavailable, "containerd \(call) was cancelled")
+    } catch {
+        throw SwarmError(.unknown, "containerd \(call) failed", cause: "\(error)")
+    }
+}
+
+extension RPCError {
+    /// containerd 1.6 answers every shim error with UNKNOWN, so that some codes must be read from the text.
+    var swarmCode: SwarmError.Code {
+        switch code {
+        case .notFound: .notFound
+        case .alreadyExists: .conflict
+        case .failedPrecondition: .failedPrecondition
+        case .invalidArgument, .outOfRange: .invalidArgument
+        case .unavailable: .unavailable
+        case .deadlineExceeded: .deadlineExceeded
+        case .resourceExhausted: .resourceExhausted
+        case .unimplemented: .unimplemented
+        default:
+            if message.contains("no space left on device") {
+                .resourceExhausted
+            } else if message.contains("process already finished") || message.contains("not found") {
+                .notFound
+            } else {
+                .unknown
+            }
+        }
+    }
+}
