@@ -1,0 +1,67 @@
+import FoundationEssentials
+import Ports
+import SwarmCore
+import SwarmModel
+
+/// What must be known of a container after a restart of swarmd; one file in the container's directory.
+struct ContainerRecord: Codable, Sendable {
+    var id: String
+    var name: String
+    var image: String
+    var imageID: String
+    var labels: [String: String]
+    var arguments: [String]
+    var environment: [String]
+    var stopSignal: String
+    var createdAt: Timestamp
+    var startedAt: Timestamp?
+    var finishedAt: Timestamp?
+    var exitCode: Int?
+    var oomKilled = false
+    var spec: ContainerSpec
+    var anonymousVolumes: [String] = []
+
+    static func read(_ path: String) -> ContainerRecord? {
+        // A record that cannot be read belongs to a container that was never finished: it is removed.
+        FileManager.default.contents(atPath: path).flatMap { try? JSONDecoder().decode(ContainerRecord.self, from: $0) }
+    }
+
+    /// Replaces the file in one step, so that a crash leaves the old one or the new one.
+    func write(to path: String) throws(SwarmError) {
+        do {
+            try JSONEncoder().encode(self).write(to: URL(filePath: path), options: .atomic)
+        } catch {
+            throw SwarmError(.resourceExhausted, "cannot write \(path)", cause: "\(error)")
+        }
+    }
+
+    func info(state: ContainerState, pid: Int?) -> ContainerInfo {
+        var info = ContainerInfo(
+            id: id, name: name, image: image, imageID: imageID, labels: labels, state: state, createdAt: createdAt)
+        info.pid = pid
+        info.exitCode = state == .exited ? exitCode ?? 137 : exitCode
+        info.oomKilled = oomKilled
+        (info.startedAt, info.finishedAt) = (startedAt, finishedAt)
+        (info.arguments, info.environment) = (arguments, environment)
+        return info
+    }
+}
+
+/// Signals by name, as `--stop-signal` takes them.
+enum SignalName {
+    private static let numbers: [String: UInt32] = [
+        "HUP": 1, "INT": 2, "QUIT": 3, "ILL": 4, "TRAP": 5, "ABRT": 6, "BUS": 7, "FPE": 8, "KILL": 9, "USR1": 10,
+        "SEGV": 11, "USR2": 12, "PIPE": 13, "ALRM": 14, "TERM": 15, "STKFLT": 16, "CHLD": 17, "CONT": 18, "STOP": 19,
+        "TSTP": 20, "TTIN": 21, "TTOU": 22, "URG": 23, "XCPU": 24, "XFSZ": 25, "VTALRM": 26, "PROF": 27, "WINCH": 28,
+        "IO": 29, "PWR": 30, "SYS": 31,
+    ]
+
+    static func number(_ text: String) throws(SwarmError) -> UInt32 {
+        if let number = UInt32(text), (1...64).contains(number) { return number }
+        let upper = text.uppercased()
+        guard let number = numbers[upper.hasPrefix("SIG") ? String(upper.dropFirst(3)) : upper] else {
+            throw SwarmError(.invalidArgument, "Invalid signal: \(text)")
+        }
+        return number
+    }
+}

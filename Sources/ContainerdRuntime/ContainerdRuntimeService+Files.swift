@@ -1,0 +1,250 @@
+import ContainerdAPI
+import FoundationEssentials
+import GRPCCore
+import Glibc
+import Ports
+import SwarmCore
+import SwarmModel
+import SwiftProtobuf
+
+/// The layers under a container, as containerd says to mount them.
+struct SnapshotMounts: Sendable {
+    var proto: [Containerd_Types_Mount]
+
+    /// Directories of the image's layers, topmost first.
+    var lowerDirectories: [String] {
+        let options = proto.first?.options ?? []
+        guard let lower = options.first(where: { $0.hasPrefix("lowerdir=") }) else { return [] }
+        return lower.dropFirst("lowerdir=".count).split(separator: ":").map(String.init)
+    }
+}
+
+extension UserLookup {
+    init(image: ResolvedImage, lowerDirectories: [String]) {
+        self.init(
+            passwd: Self.file("etc/passwd", in: lowerDirectories), group: Self.file("etc/group", in: lowerDirectories))
+    }
+
+    /// A file of the image's top-most layer that has it; never through a symbolic link, which could lead to the host.
+    private static func file(_ path: String, in layers: [String]) -> String {
+        for layer in layers {
+            var whole = layer
+            var isPlain = true
+            for part in path.split(separator: "/") {
+                whole += "/" + part
+                var status = stat()
+                guard unsafe lstat(whole, &status) == 0, status.st_mode & S_IFMT != S_IFLNK else {
+                    isPlain = false
+                    break
+                }
+            }
+            guard isPlain, let data = FileManager.default.contents(atPath: whole) else { continue }
+            return String(decoding: data.prefix(1 << 20), as: UTF8.self)
+        }
+        return ""
+    }
+}
+
+/// What a container finds in its file system besides its image.
+extension ContainerdRuntimeService {
+    func directory(of id: String) -> String { configuration.dataDirectory + "/containers/" + id }
+    func pipeDirectory(of id: String) -> String { configuration.runDirectory + "/io/" + id }
+    func secretDirectory(of id: String) -> String { configuration.runDirectory + "/secrets/" + id }
+    var volumeDirectory: String { configuration.dataDirectory + "/volumes" }
+
+    func makeDirectory(_ path: String) throws(SwarmError) {
+        do {
+            try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+        } catch {
+            throw SwarmError(.resourceExhausted, "cannot make \(path)", cause: "\(error)")
+        }
+    }
+
+    private func write(_ text: String, to path: String) throws(SwarmError) {
+        do {
+            try Data(text.utf8).write(to: URL(filePath: path))
+        } catch {
+            throw SwarmError(.resourceExhausted, "cannot write \(path)", cause: "\(error)")
+        }
+    }
+
+    func makeFiles(for request: ContainerRequest, in directory: String) async throws(SwarmError) {
+        try makeDirectory(directory)
+        let hostname = request.spec.hostname ?? String(request.id.prefix(12))
+        try write(hostname + "\n", to: directory + "/hostname")
+        let fixed = [
+            "127.0.0.1\tlocalhost", "::1\tlocalhost ip6-localhost ip6-loopback", "fe00::0\tip6-localnet",
+            "ff00::0\tip6-mcastprefix", "ff02::1\tip6-allnodes", "ff02::2\tip6-allrouters",
+        ]
+        let own = request.hosts.map { entry in
+            entry.split(separator: " ", maxSplits: 1).joined(separator: "\t")
+        }
+        try write((fixed + own).joined(separator: "\n") + "\n", to: directory + "/hosts")
+        let resolver = request.resolvConf ?? (try? String(contentsOf: URL(filePath: "/etc/resolv.conf"), encoding: .utf8))
+        try write(resolver ?? "", to: directory + "/resolv.conf")
+        try writeTaskFiles(request, in: directory)
+    }
+
+    /// Secrets on a tmpfs of their own, configs beside the container's other files.
+    private func writeTaskFiles(_ request: ContainerRequest, in directory: String) throws(SwarmError) {
+        guard !request.files.isEmpty else { return }
+        let secrets = secretDirectory(of: request.id)
+        if request.files.contains(where: \.isSecret) {
+            try makeDirectory(secrets)
+            let flags = UInt(MS_NOSUID | MS_NODEV | MS_NOEXEC)
+            guard unsafe mount("tmpfs", secrets, "tmpfs", flags, "mode=0755") == 0 else {
+                throw SwarmError(.internal, "cannot mount a tmpfs for secrets on \(secrets): errno \(errno)")
+            }
+        }
+        try makeDirectory(directory + "/configs")
+        for (index, file) in request.files.enumerated() {
+            let path = Self.hostPath(of: file, index, secrets: secrets, configs: directory + "/configs")
+            do {
+                try Data(file.data).write(to: URL(filePath: path))
+            } catch {
+                throw SwarmError(.resourceExhausted, "cannot write \(path)", cause: "\(error)")
+            }
+            guard unsafe chown(path, file.uid, file.gid) == 0, unsafe chmod(path, file.mode & 0o7777) == 0 else {
+                throw SwarmError(.internal, "cannot set owner and mode of \(file.path): errno \(errno)")
+            }
+        }
+    }
+
+    private static func hostPath(of file: ContainerFile, _ index: Int, secrets: String, configs: String) -> String {
+        "\(file.isSecret ? secrets : configs)/\(index)"
+    }
+
+    func prepareSnapshot(_ id: String, parent: String) async throws(SwarmError) -> SnapshotMounts {
+        let mounts = try await containerd("Snapshots.Prepare") {
+            try await client.snapshots.prepare(
+                .with {
+                    $0.snapshotter = ImageService.snapshotter
+                    $0.key = id
+                    $0.parent = parent
+                    // Until the container's record names it, only this keeps the collector away.
+                    $0.labels = ["containerd.io/gc.root": "swarmd"]
+                }, options: ContainerdClient.quick
+            ).mounts
+        }
+        return SnapshotMounts(proto: mounts)
+    }
+
+    /// Makes the FIFOs and starts reading them; the shim's Create would wait for a reader otherwise.
+    func openPipes(of id: String) throws(SwarmError) -> (stdout: String, stderr: String) {
+        let base = pipeDirectory(of: id)
+        try makeDirectory(base)
+        let file = logFiles[id] ?? LogFile(path: directory(of: id) + "/log")
+        logFiles[id] = file
+        for (name, stream) in [("stdout", LogLine.Stream.stdout), ("stderr", .stderr)] {
+            let path = base + "/" + name
+            guard unsafe mkfifo(path, 0o600) == 0 || errno == EEXIST else {
+                throw SwarmError(.internal, "cannot make the pipe \(path): errno \(errno)")
+            }
+            let descriptor = unsafe open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
+            guard descriptor >= 0 else {
+                throw SwarmError(.resourceExhausted, "cannot open the pipe \(path): errno \(errno)")
+            }
+            pending[id, default: []].append(
+                PendingPipe(descriptor: descriptor, stream: stream, file: file))
+        }
+        return (base + "/stdout", base + "/stderr")
+    }
+
+    // MARK: Mounts of the task
+
+    /// - Returns: the mounts, and the names of the anonymous volumes made for them.
+    func taskMounts(
+        of request: ContainerRequest, _ image: ImageConfiguration, lower: [String]
+    ) throws(SwarmError) -> ([OCISpecification.Mount], [String]) {
+        var mounts: [OCISpecification.Mount] = []
+        var anonymous: [String] = []
+        for mount in request.spec.mounts ?? [] {
+            let target = mount.target ?? ""
+            switch mount.type ?? "volume" {
+            case "bind": mounts.append(try bindMount(mount, target))
+            case "tmpfs": mounts.append(Self.temporaryMount(mount, target))
+            case "volume":
+                var name = mount.source ?? ""
+                if name.isEmpty {
+                    name = ContentWriter.digest(of: Array("\(request.id) \(target)".utf8)).dropFirst(7).description
+                    anonymous.append(name)
+                }
+                mounts.append(try volumeMount(name, mount, target, lower: lower))
+            case let type:
+                throw SwarmError(.invalidArgument, "invalid mount config for type \"\(type)\": not supported here")
+            }
+        }
+        let taken = Set(mounts.map(\.destination))
+        for target in (image.volumes ?? [:]).keys.sorted() where !taken.contains(target) {
+            let name = ContentWriter.digest(of: Array("\(request.id) \(target)".utf8)).dropFirst(7).description
+            anonymous.append(name)
+            mounts.append(try volumeMount(name, Mount(), target, lower: lower))
+        }
+        for (index, file) in request.files.enumerated() {
+            let source = Self.hostPath(
+                of: file, index, secrets: secretDirectory(of: request.id),
+                configs: directory(of: request.id) + "/configs")
+            mounts.append(
+                .init(destination: file.path, type: "bind", source: source, options: ["rbind", "rprivate", "ro"]))
+        }
+        return (mounts, anonymous)
+    }
+
+    private func bindMount(_ mount: Mount, _ target: String) throws(SwarmError) -> OCISpecification.Mount {
+        let source = mount.source ?? ""
+        if !FileManager.default.fileExists(atPath: source) {
+            guard mount.bindOptions?.createMountpoint == true else {
+                throw SwarmError(
+                    .invalidArgument,
+                    "invalid mount config for type \"bind\": bind source path does not exist: \(source)")
+            }
+            try makeDirectory(source)
+        }
+        let propagation = mount.bindOptions?.propagation.flatMap { $0.isEmpty ? nil : $0 } ?? "rprivate"
+        let recursion = mount.bindOptions?.nonRecursive == true ? "bind" : "rbind"
+        return .init(
+            destination: target, type: "bind", source: source,
+            options: [recursion, propagation] + (mount.readOnly == true ? ["ro"] : []))
+    }
+
+    private static func temporaryMount(_ mount: Mount, _ target: String) -> OCISpecification.Mount {
+        var options = ["noexec", "nosuid", "nodev", "rprivate"]
+        if let size = mount.tmpfsOptions?.sizeBytes, size > 0 { options.append("size=\(size)") }
+        if let mode = mount.tmpfsOptions?.mode, mode > 0 { options.append("mode=\(String(mode, radix: 8))") }
+        if mount.readOnly == true { options.append("ro") }
+        return .init(destination: target, type: "tmpfs", source: "tmpfs", options: options)
+    }
+
+    private func volumeMount(
+        _ name: String, _ mount: Mount, _ target: String, lower: [String]
+    ) throws(SwarmError) -> OCISpecification.Mount {
+        let isPlain = !name.isEmpty && name.utf8.allSatisfy { byte in
+            (48...57).contains(byte) || (65...90).contains(byte) || (97...122).contains(byte) || [45, 46, 95].contains(byte)
+        }
+        guard isPlain, name != ".", name != ".." else {
+            throw SwarmError(
+                .invalidArgument,
+                "create \(name): \"\(name)\" includes invalid characters for a local volume name, only "
+                    + "\"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed")
+        }
+        let data = volumeDirectory + "/" + name + "/_data"
+        let isNew = !FileManager.default.fileExists(atPath: data)
+        try makeDirectory(data)
+        if isNew && mount.volumeOptions?.noCopy != true { copyUp(target, from: lower, to: data) }
+        return .init(
+            destination: target, type: "bind", source: data,
+            options: ["rbind"] + (mount.readOnly == true ? ["ro"] : []))
+    }
+
+    /// A new volume starts with what the image has at its place.
+    private func copyUp(_ target: String, from layers: [String], to data: String) {
+        for layer in layers.reversed() {
+            let source = layer + "/" + target
+            guard let names = try? FileManager.default.contentsOfDirectory(atPath: source) else { continue }
+            for name in names {
+                try? FileManager.default.removeItem(atPath: data + "/" + name)
+                try? FileManager.default.copyItem(atPath: source + "/" + name, toPath: data + "/" + name)
+            }
+        }
+    }
+}

@@ -1,0 +1,205 @@
+import CLinux
+import ContainerdAPI
+import FoundationEssentials
+import GRPCCore
+import Glibc
+package import Ports
+package import SwarmCore
+import SwarmModel
+import SwiftProtobuf
+
+/// Creating, starting, stopping and removing one container.
+extension ContainerdRuntimeService {
+    package func create(_ request: ContainerRequest) async throws(SwarmError) {
+        if records[request.id] != nil { return }
+        let image = try await images.resolve(request.image)
+        let directory = directory(of: request.id)
+        do {
+            try await makeFiles(for: request, in: directory)
+            let mounts = try await prepareSnapshot(request.id, parent: image.topChainID)
+            let user = try UserLookup(image: image, lowerDirectories: mounts.lowerDirectories)
+                .resolve(request.spec.user ?? image.configuration.user ?? "", groups: request.spec.groups ?? [])
+            let (taskMounts, anonymous) = try taskMounts(of: request, image.configuration, lower: mounts.lowerDirectories)
+            let specification = try SpecificationBuilder(
+                request: request, image: image.configuration, user: user, cgroupParent: configuration.cgroupParent,
+                directory: directory, usesCgroupV2: Self.usesCgroupV2, taskMounts: taskMounts
+            ).build()
+            var record = ContainerRecord(
+                id: request.id, name: request.name, image: request.image, imageID: image.id, labels: request.labels,
+                arguments: specification.process.args, environment: specification.process.env,
+                stopSignal: request.spec.stopSignal ?? image.configuration.stopSignal ?? "SIGTERM",
+                createdAt: Timestamp(nanoseconds: ImageService.wallClock()), spec: request.spec)
+            record.anonymousVolumes = anonymous
+            try await createContainer(request.id, image: image, specification)
+            try await createTask(request.id, mounts: mounts.proto)
+            try record.write(to: directory + "/record.json")
+            records[request.id] = record
+        } catch {
+            await discard(request.id)
+            throw error
+        }
+    }
+
+    private func createContainer(
+        _ id: String, image: ResolvedImage, _ specification: OCISpecification
+    ) async throws(SwarmError) {
+        let bytes = try ImageService.encode(specification)
+        let options = Containerd_Services_Events_V1_RuncOptions.with {
+            $0.root = configuration.runDirectory + "/runc"
+        }
+        try await containerd("Containers.Create") {
+            let encoded: [UInt8] = try options.serializedBytes()
+            _ = try await client.containers.create(
+                .with {
+                    $0.container.id = id
+                    $0.container.image = image.name
+                    $0.container.snapshotter = ImageService.snapshotter
+                    $0.container.snapshotKey = id
+                    $0.container.runtime.name = "io.containerd.runc.v2"
+                    // containerd 1.6 wants bare type names, not SwiftProtobuf's prefixed ones.
+                    $0.container.runtime.options.typeURL = "containerd.runc.v1.Options"
+                    $0.container.runtime.options.value = Data(encoded)
+                    $0.container.spec.typeURL = "types.containerd.io/opencontainers/runtime-spec/1/Spec"
+                    $0.container.spec.value = Data(bytes)
+                }, options: ContainerdClient.quick)
+        }
+    }
+
+    private func createTask(_ id: String, mounts: [Containerd_Types_Mount]) async throws(SwarmError) {
+        let pipes = try openPipes(of: id)
+        do {
+            try await containerd("Tasks.Create") {
+                _ = try await client.tasks.create(
+                    .with {
+                        $0.containerID = id
+                        $0.rootfs = mounts
+                        $0.stdout = pipes.stdout
+                        $0.stderr = pipes.stderr
+                    }, options: ContainerdClient.slow)
+            }
+            attachPipes(of: id)
+        } catch {
+            for pipe in pending.removeValue(forKey: id) ?? [] { close(pipe.descriptor) }
+            throw Self.startFailure(error)
+        }
+    }
+
+    /// runc's long story as the line that a user needs.
+    static func startFailure(_ error: SwarmError) -> SwarmError {
+        guard error.code == .unknown, let range = error.message.firstRange(of: "OCI runtime") else { return error }
+        return SwarmError(.unknown, "starting container failed: \(error.message[range.lowerBound...])")
+    }
+
+    package func start(_ containerID: String) async throws(SwarmError) -> Int {
+        guard var record = records[containerID] else { throw Self.noSuchContainer(containerID) }
+        let pid = try await containerd("Tasks.Start") {
+            try await client.tasks.start(.with { $0.containerID = containerID }, options: ContainerdClient.slow).pid
+        }
+        record.startedAt = Timestamp(nanoseconds: ImageService.wallClock())
+        // It may have ended already: what the exit recorded is kept.
+        if let current = records[containerID] {
+            (record.finishedAt, record.exitCode, record.oomKilled) = (
+                current.finishedAt, current.exitCode, current.oomKilled
+            )
+        }
+        records[containerID] = record
+        try record.write(to: directory(of: containerID) + "/record.json")
+        broadcast(.started(containerID: containerID, pid: Int(pid)))
+        return Int(pid)
+    }
+
+    package func kill(_ containerID: String, signal: String) async throws(SwarmError) {
+        guard records[containerID] != nil else { throw Self.noSuchContainer(containerID) }
+        let number = try SignalName.number(signal)
+        do {
+            try await containerd("Tasks.Kill") {
+                _ = try await client.tasks.kill(
+                    .with {
+                        $0.containerID = containerID
+                        $0.signal = number
+                    }, options: ContainerdClient.slow)
+            }
+        } catch where error.code == .notFound {
+            throw SwarmError(.conflict, "Container \(containerID) is not running")
+        }
+    }
+
+    package func stop(_ containerID: String, gracePeriod: Duration?) async throws(SwarmError) {
+        guard let record = records[containerID] else { return }
+        do {
+            try await kill(containerID, signal: record.stopSignal)
+            try await waitForExit(containerID, within: gracePeriod ?? .seconds(10))
+        } catch where error.code == .conflict {
+            return
+        } catch where error.code == .deadlineExceeded {
+            try? await kill(containerID, signal: "SIGKILL")
+            try await waitForExit(containerID, within: .seconds(30))
+        }
+    }
+
+    private func waitForExit(_ containerID: String, within timeout: Duration) async throws(SwarmError) {
+        do {
+            try await containerd("Tasks.Wait") {
+                _ = try await client.tasks.wait(
+                    .with { $0.containerID = containerID }, options: ContainerdClient.within(timeout))
+            }
+        } catch where error.code == .notFound {
+            return
+        }
+    }
+
+    package func remove(_ containerID: String, force: Bool) async throws(SwarmError) {
+        if !force, try await isRunning(containerID) {
+            let text = "You cannot remove a running container \(containerID). "
+            throw SwarmError(.conflict, text + "Stop the container before attempting removal or force remove")
+        }
+        await discard(containerID)
+    }
+
+    private func isRunning(_ id: String) async throws(SwarmError) -> Bool {
+        do {
+            return try await containerd("Tasks.Get") {
+                try await client.tasks.get(.with { $0.containerID = id }, options: ContainerdClient.quick).process
+            }.status == .running
+        } catch where error.code == .notFound {
+            return false
+        }
+    }
+
+    /// Takes away everything of a container, whatever of it is there.
+    func discard(_ id: String) async {
+        try? await containerd("Tasks.Kill") {
+            _ = try await client.tasks.kill(
+                .with {
+                    $0.containerID = id
+                    $0.signal = 9
+                    $0.all = true
+                }, options: ContainerdClient.slow)
+            _ = try await client.tasks.wait(.with { $0.containerID = id }, options: ContainerdClient.slow)
+        }
+        try? await containerd("Tasks.Delete") {
+            _ = try await client.tasks.delete(.with { $0.containerID = id }, options: ContainerdClient.slow)
+        }
+        try? await containerd("Containers.Delete") {
+            _ = try await client.containers.delete(.with { $0.id = id }, options: ContainerdClient.quick)
+        }
+        try? await containerd("Snapshots.Remove") {
+            _ = try await client.snapshots.remove(
+                .with {
+                    $0.snapshotter = ImageService.snapshotter
+                    $0.key = id
+                }, options: ContainerdClient.quick)
+        }
+        pump.remove(containerID: id)
+        logFiles.removeValue(forKey: id)?.finish()
+        for volume in records[id]?.anonymousVolumes ?? [] {
+            try? FileManager.default.removeItem(atPath: volumeDirectory + "/" + volume)
+        }
+        records[id] = nil
+        unsafe umount2(secretDirectory(of: id), Int32(MNT_DETACH))
+        for path in [directory(of: id), pipeDirectory(of: id), secretDirectory(of: id)] {
+            // Absence is what is wanted.
+            try? FileManager.default.removeItem(atPath: path)
+        }
+    }
+}

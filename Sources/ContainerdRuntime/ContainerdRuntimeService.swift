@@ -1,0 +1,253 @@
+import ContainerdAPI
+import FoundationEssentials
+import GRPCCore
+import Glibc
+package import Logging
+package import Ports
+package import SwarmCore
+import SwarmModel
+import SwiftProtobuf
+
+/// Where the runtime keeps things, and under which names.
+package struct RuntimeConfiguration: Sendable {
+    package var dataDirectory: String
+    package var runDirectory: String
+    /// A containerd that is there already; nil starts one of our own.
+    package var containerdSocket: String?
+    /// Containers' cgroup on every hierarchy, such as `/swarm`.
+    package var cgroupParent: String
+
+    package init(
+        dataDirectory: String, runDirectory: String, containerdSocket: String? = nil, cgroupParent: String = "/swarm"
+    ) {
+        (self.dataDirectory, self.runDirectory) = (dataDirectory, runDirectory)
+        (self.containerdSocket, self.cgroupParent) = (containerdSocket, cgroupParent)
+    }
+}
+
+/// A FIFO that is open for reading and becomes a log source once the container exists.
+struct PendingPipe {
+    var descriptor: Int32
+    var stream: LogLine.Stream
+    var file: LogFile
+}
+
+/// Containers on containerd and runc.
+package actor ContainerdRuntimeService {
+    let configuration: RuntimeConfiguration
+    let logger: Logger
+    let supervisor: ContainerdSupervisor?
+    package nonisolated let client: ContainerdClient
+    package nonisolated let images: ImageService
+    let pump = LogPump()
+    var records: [String: ContainerRecord] = [:]
+    var logFiles: [String: LogFile] = [:]
+    var pending: [String: [PendingPipe]] = [:]
+    private var subscribers: [Int: AsyncStream<ContainerEvent>.Continuation] = [:]
+    private var nextSubscriber = 0
+    private var listener: Task<Void, Never>?
+    private var outOfMemory: Set<String> = []
+
+    /// Events that a slow subscriber may have outstanding.
+    private static let eventsMax = 10_000
+
+    package init(configuration: RuntimeConfiguration, logger: Logger) throws(SwarmError) {
+        self.configuration = configuration
+        self.logger = logger
+        let supervisor: ContainerdSupervisor? =
+            configuration.containerdSocket == nil
+            ? ContainerdSupervisor(
+                dataDirectory: configuration.dataDirectory, runDirectory: configuration.runDirectory, logger: logger)
+            : nil
+        self.supervisor = supervisor
+        client = try ContainerdClient(socket: configuration.containerdSocket ?? supervisor?.socket ?? "")
+        images = ImageService(client: client, logger: logger)
+    }
+
+    /// The kernel's cgroup layout, as runc sees it.
+    static let usesCgroupV2 = FileManager.default.fileExists(atPath: "/sys/fs/cgroup/cgroup.controllers")
+
+    /// Brings containerd up, listens, and takes over the containers that a former daemon left.
+    package func start() async throws(SwarmError) {
+        for path in [configuration.dataDirectory + "/containers", volumeDirectory, configuration.runDirectory + "/io"] {
+            try makeDirectory(path)
+        }
+        if let supervisor { try await supervisor.start() }
+        listener = Task { await self.listen() }
+        try await adopt()
+    }
+
+    /// Containers stay; `everything` removes them and ends containerd.
+    package func shutdown(everything: Bool) async {
+        if everything { for id in records.keys.sorted() { await discard(id) } }
+        listener?.cancel()
+        for (_, subscriber) in subscribers { subscriber.finish() }
+        client.shutdown()
+        await supervisor?.stop(everything: everything)
+    }
+
+    static func noSuchContainer(_ id: String) -> SwarmError { SwarmError(.notFound, "No such container: \(id)") }
+
+    // MARK: After a restart
+
+    private func adopt() async throws(SwarmError) {
+        let base = configuration.dataDirectory + "/containers"
+        let ids = (try? FileManager.default.contentsOfDirectory(atPath: base)) ?? []
+        let running = try await processes()
+        for id in ids.sorted() {
+            guard let record = ContainerRecord.read(base + "/\(id)/record.json") else {
+                await discard(id)
+                continue
+            }
+            records[id] = record
+            logFiles[id] = LogFile(path: base + "/\(id)/log")
+            switch running[id]?.status {
+            case .running, .created, .paused, .pausing: try reopenPipes(of: id)
+            default: try settle(id, exit: running[id])
+            }
+        }
+        for id in running.keys.sorted() where records[id] == nil { await discard(id) }
+    }
+
+    private func processes() async throws(SwarmError) -> [String: Containerd_Services_Tasks_V1_Process] {
+        let list = try await containerd("Tasks.List") {
+            try await client.tasks.list(.init(), options: ContainerdClient.slow).tasks
+        }
+        return Dictionary(list.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
+    }
+
+    private func reopenPipes(of id: String) throws(SwarmError) {
+        _ = try openPipes(of: id)
+        attachPipes(of: id)
+    }
+
+    func attachPipes(of id: String) {
+        for pipe in pending.removeValue(forKey: id) ?? [] {
+            pump.add(pipe.descriptor, containerID: id, stream: pipe.stream, to: pipe.file)
+        }
+    }
+
+    /// Writes down how a container ended while nobody watched.
+    private func settle(_ id: String, exit process: Containerd_Services_Tasks_V1_Process?) throws(SwarmError) {
+        guard var record = records[id], record.finishedAt == nil else { return }
+        record.exitCode = process.map { Int($0.exitStatus) } ?? 137
+        record.finishedAt = Timestamp(nanoseconds: ImageService.wallClock())
+        records[id] = record
+        try record.write(to: directory(of: id) + "/record.json")
+    }
+
+    // MARK: Events
+
+    package func events() async -> AsyncStream<ContainerEvent> {
+        let (stream, continuation) = AsyncStream<ContainerEvent>.makeStream(
+            bufferingPolicy: .bufferingNewest(Self.eventsMax))
+        let number = nextSubscriber
+        nextSubscriber += 1
+        subscribers[number] = continuation
+        continuation.onTermination = { _ in Task { await self.unsubscribe(number) } }
+        return stream
+    }
+
+    private func unsubscribe(_ number: Int) { subscribers[number] = nil }
+
+    func broadcast(_ event: ContainerEvent) {
+        for (_, subscriber) in subscribers { subscriber.yield(event) }
+    }
+
+    /// Follows containerd's events for as long as the runtime lives; after a loss, states are read again.
+    private func listen() async {
+        var backoff = Backoff(initial: .milliseconds(50), maximum: .seconds(1))
+        var generator = SystemRandomNumberGenerator()
+        while !Task.isCancelled {
+            do {
+                let filter = "namespace==\(client.namespace),topic~=^/tasks/(exit|oom)"
+                var options = CallOptions.defaults
+                options.waitForReady = true
+                try await client.events.subscribe(.with { $0.filters = [filter] }, options: options) { response in
+                    for try await envelope in response.messages { await self.observe(envelope) }
+                }
+            } catch {
+                logger.debug("containerd's event stream ended", metadata: ["error": "\(error)"])
+            }
+            guard !Task.isCancelled else { return }
+            try? await Task.sleep(for: backoff.next(using: &generator))
+            await resynchronize()
+        }
+    }
+
+    private func observe(_ envelope: Containerd_Services_Events_V1_Envelope) {
+        let bytes = [UInt8](envelope.event.value)
+        switch envelope.topic {
+        case "/tasks/oom":
+            guard let event = try? Containerd_Services_Events_V1_TaskOOM(serializedBytes: bytes) else { return }
+            outOfMemory.insert(event.containerID)
+        case "/tasks/exit":
+            guard let event = try? Containerd_Services_Events_V1_TaskExit(serializedBytes: bytes),
+                event.id == event.containerID
+            else { return }
+            ended(event.containerID, code: Int(event.exitStatus), seconds: event.exitedAt)
+        default: break
+        }
+    }
+
+    private func ended(_ id: String, code: Int, seconds: Google_Protobuf_Timestamp) {
+        guard var record = records[id], record.finishedAt == nil else { return }
+        let time = Timestamp(nanoseconds: seconds.seconds * 1_000_000_000 + Int64(seconds.nanos))
+        record.exitCode = code
+        record.finishedAt = time
+        record.oomKilled = outOfMemory.remove(id) != nil
+        records[id] = record
+        // The event below tells the agent; a lost file only costs the exit code after a restart.
+        try? record.write(to: directory(of: id) + "/record.json")
+        logFiles[id]?.finish()
+        broadcast(.exited(containerID: id, exitCode: code, oomKilled: record.oomKilled, at: time))
+    }
+
+    /// Finds the exits whose events were lost.
+    private func resynchronize() async {
+        guard let running = try? await processes() else { return }
+        for (id, record) in records.sorted(by: { $0.key < $1.key }) where record.finishedAt == nil {
+            let process = running[id]
+            if process == nil || process?.status == .stopped {
+                ended(id, code: process.map { Int($0.exitStatus) } ?? 137, seconds: process?.exitedAt ?? .init())
+            }
+        }
+        broadcast(.runtimeRestarted)
+    }
+
+    // MARK: Looking
+
+    package func containers() async throws(SwarmError) -> [ContainerInfo] {
+        let running = try await processes()
+        return records.values.sorted { $0.id < $1.id }.map { describe($0, running[$0.id]) }
+    }
+
+    package func inspect(_ containerID: String) async throws(SwarmError) -> ContainerInfo {
+        guard let record = records[containerID] else { throw Self.noSuchContainer(containerID) }
+        return describe(record, try await processes()[containerID])
+    }
+
+    private func describe(
+        _ record: ContainerRecord, _ process: Containerd_Services_Tasks_V1_Process?
+    ) -> ContainerInfo {
+        switch process?.status {
+        case .running, .pausing: record.info(state: .running, pid: process.map { Int($0.pid) })
+        case .paused: record.info(state: .paused, pid: process.map { Int($0.pid) })
+        case .created: record.info(state: .created, pid: nil)
+        default: record.info(state: .exited, pid: nil)
+        }
+    }
+
+    package func ensureImage(_ reference: String, registryAuth: String?) async throws(SwarmError) {
+        _ = try await images.resolve(reference)
+    }
+
+    package func logs(
+        _ containerID: String, _ options: LogOptions
+    ) async throws(SwarmError) -> AsyncThrowingStream<LogLine, any Error> {
+        guard records[containerID] != nil, let file = logFiles[containerID] else {
+            throw Self.noSuchContainer(containerID)
+        }
+        return file.lines(options)
+    }
+}
