@@ -160,11 +160,12 @@ package actor ContainerdRuntimeService {
         var generator = SystemRandomNumberGenerator()
         while !Task.isCancelled {
             do {
-                let filter = "namespace==\(client.namespace),topic~=^/tasks/(exit|oom)"
-                var options = CallOptions.defaults
-                options.waitForReady = true
-                try await client.events.subscribe(.with { $0.filters = [filter] }, options: options) { response in
-                    for try await envelope in response.messages { await self.observe(envelope) }
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    group.addTask { try await self.follow() }
+                    group.addTask { try await self.beat() }
+                    // The stream's end, or its failure, ends the beat too.
+                    try await group.next()
+                    group.cancelAll()
                 }
             } catch {
                 logger.debug("containerd's event stream ended", metadata: ["error": "\(error)"])
@@ -172,6 +173,7 @@ package actor ContainerdRuntimeService {
             guard !Task.isCancelled else { return }
             try? await Task.sleep(for: backoff.next(using: &generator))
             await resynchronize()
+            broadcast(.runtimeRestarted)
         }
     }
 
@@ -212,7 +214,29 @@ package actor ContainerdRuntimeService {
                 ended(id, code: process.map { Int($0.exitStatus) } ?? 137, seconds: process?.exitedAt ?? .init())
             }
         }
-        broadcast(.runtimeRestarted)
+    }
+
+    /// containerd does not say when a subscription is in force, and replays nothing: an exit in between is found here.
+    private func beat() async throws {
+        for pause in [Duration.milliseconds(500), .seconds(2)] {
+            try await Task.sleep(for: pause)
+            await resynchronize()
+        }
+        while true {
+            try await Task.sleep(for: Self.slowBeat)
+            await resynchronize()
+        }
+    }
+
+    private static let slowBeat = Duration.seconds(10)
+
+    private func follow() async throws {
+        let filter = "namespace==\(client.namespace),topic~=^/tasks/(exit|oom)"
+        var options = CallOptions.defaults
+        options.waitForReady = true
+        try await client.events.subscribe(.with { $0.filters = [filter] }, options: options) { response in
+            for try await envelope in response.messages { await self.observe(envelope) }
+        }
     }
 
     // MARK: Looking
