@@ -15,9 +15,6 @@ struct Module {
     init(_ name: String, _ tier: Tier, _ targets: [String] = [], _ products: [Target.Dependency] = []) {
         (self.name, self.tier, self.targets, self.products) = (name, tier, targets, products)
     }
-
-    /// Whether its tests want the fixtures of `TestSupport`.
-    var usesStore: Bool { name == "Store" || targets.contains("Store") }
 }
 
 func product(_ name: String, _ package: String) -> Target.Dependency { .product(name: name, package: package) }
@@ -25,14 +22,11 @@ func product(_ name: String, _ package: String) -> Target.Dependency { .product(
 let collections: [Target.Dependency] = [
     product("HashTreeCollections", "swift-collections"), product("DequeModule", "swift-collections"),
 ]
-let nio: [Target.Dependency] = [product("NIOCore", "swift-nio"), product("NIOPosix", "swift-nio")]
 let logging = product("Logging", "swift-log")
-let systemPackage = product("SystemPackage", "swift-system")
 let grpc: [Target.Dependency] = [
     product("GRPCCore", "grpc-swift-2"), product("GRPCProtobuf", "grpc-swift-protobuf"),
     product("SwiftProtobuf", "swift-protobuf"),
 ]
-let httpClient = product("AsyncHTTPClient", "async-http-client")
 
 let modules: [Module] = [
     // Words
@@ -43,76 +37,29 @@ let modules: [Module] = [
     // Pure
     Module("Consensus", .pure, ["SwarmCore"], collections),
     Module("Store", .pure, ["SwarmCore", "SwarmModel"], collections),
-    Module("Allocation", .pure, ["SwarmCore", "SwarmModel", "Store"]),
-    Module("Scheduling", .pure, ["SwarmCore", "SwarmModel", "Store"]),
-    Module("Orchestration", .pure, ["SwarmCore", "SwarmModel", "Store"]),
-    Module("Dispatching", .pure, ["SwarmCore", "SwarmModel", "Store"]),
     Module("Execution", .pure, ["SwarmCore", "SwarmModel"]),
     Module("Overlay", .pure, ["SwarmCore"]),
-    Module("NameService", .pure, ["SwarmCore"]),
-    Module(
-        "SwarmNode", .pure,
-        [
-            "SwarmCore", "SwarmModel", "Consensus", "Store", "Allocation", "Scheduling", "Orchestration",
-            "Dispatching", "Execution", "Overlay", "NameService", "Ports",
-        ]),
-    Module("TestSupport", .pure, ["SwarmCore", "SwarmModel", "Store"]),
     // Adapters
-    Module(
-        "ClusterSecurity", .adapter, ["SwarmCore", "COpenSSL"],
-        [
-            product("X509", "swift-certificates"), product("Crypto", "swift-crypto"),
-            product("SwiftASN1", "swift-asn1"),
-        ]),
     Module("Persistence", .adapter, ["SwarmCore", "Consensus", "CSQLite"]),
     Module("ContainerdAPI", .adapter, [], grpc),
     Module(
         "ContainerdRuntime", .adapter,
         ["SwarmCore", "SwarmModel", "Ports", "ContainerdAPI", "CLinux"],
-        grpc + nio + [product("Crypto", "swift-crypto"),
-            product("GRPCNIOTransportHTTP2Posix", "grpc-swift-nio-transport"), httpClient, logging, systemPackage,
-            product("NIOSSL", "swift-nio-ssl"), product("NIOHTTP1", "swift-nio"),
+        grpc + [
+            product("Crypto", "swift-crypto"), logging,
+            product("GRPCNIOTransportHTTP2Posix", "grpc-swift-nio-transport"),
         ]),
     Module(
         "LinuxNetwork", .adapter,
         ["SwarmCore", "Overlay", "CNetlink", "CNFTables", "CLinux"],
-        [systemPackage, logging]),
-    Module(
-        "DNSServer", .adapter, ["SwarmCore", "NameService", "CLinux", "CNFTables"],
-        nio + [logging, systemPackage]),
-    Module(
-        "EngineHTTP", .adapter, [],
-        nio + [
-            product("NIOHTTP1", "swift-nio"), product("NIOSSL", "swift-nio-ssl"), logging,
-            product("ServiceLifecycle", "swift-service-lifecycle"),
-        ]),
-    Module(
-        "DockerAPI", .adapter, ["SwarmCore", "SwarmModel", "Store", "Ports", "SwarmNode", "EngineHTTP"],
-        nio + [product("NIOHTTP1", "swift-nio"), logging]),
-    Module("Observability", .adapter, ["SwarmCore"], [logging]),
-    Module("SwarmClient", .adapter, ["SwarmCore", "SwarmModel"], nio + [httpClient, product("NIOHTTP1", "swift-nio")]),
-    Module(
-        "SwarmDaemon", .adapter,
-        [
-            "SwarmCore", "SwarmModel", "Store", "Consensus", "Ports", "SwarmNode", "Overlay", "NameService", "Execution",
-            "ClusterSecurity", "Persistence", "ContainerdRuntime", "LinuxNetwork", "DNSServer", "EngineHTTP",
-            "DockerAPI", "Observability",
-        ],
-        nio + [logging, systemPackage, product("ServiceLifecycle", "swift-service-lifecycle")]),
-    Module(
-        "swarmd", .executable, ["SwarmCore", "SwarmDaemon", "Observability"],
-        [product("ArgumentParser", "swift-argument-parser"), logging]),
-    Module(
-        "swarmctl", .executable, ["SwarmCore", "SwarmModel", "SwarmClient"],
-        [product("ArgumentParser", "swift-argument-parser")]),
+        [logging]),
 ]
 
 /// Test targets and the modules that each exercises; a test target may import only these.
 let tests: [(name: String, targets: [String], products: [Target.Dependency])] =
-    modules.filter { $0.tier == .pure && !["TestSupport", "Ports"].contains($0.name) }
-    .map { ("\($0.name)Tests", [$0.name] + $0.targets + ($0.usesStore ? ["TestSupport"] : []), $0.products) } + [
+    modules.filter { $0.tier == .pure && $0.name != "Ports" }
+    .map { ("\($0.name)Tests", [$0.name] + $0.targets, $0.products) } + [
         ("TidyTests", ["SwarmCore"], []),
-        ("ClusterSecurityTests", ["ClusterSecurity", "SwarmCore"], []),
         ("PersistenceTests", ["Persistence", "SwarmCore", "Consensus"], []),
         (
             "ContainerdRuntimeTests",
@@ -121,13 +68,8 @@ let tests: [(name: String, targets: [String], products: [Target.Dependency])] =
         (
             "LinuxNetworkTests",
             ["LinuxNetwork", "SwarmCore", "Overlay", "CNetlink", "CNFTables", "CLinux"],
-            [systemPackage]
+            [logging]
         ),
-        ("DNSServerTests", ["DNSServer", "NameService", "SwarmCore", "CLinux"], nio),
-        ("EngineHTTPTests", ["EngineHTTP"], nio + [product("NIOEmbedded", "swift-nio"), product("NIOHTTP1", "swift-nio")]),
-        ("DockerAPITests", ["DockerAPI", "EngineHTTP", "SwarmCore", "SwarmModel", "Store", "Ports", "SwarmNode"], nio + [product("NIOHTTP1", "swift-nio")]),
-        ("swarmctlTests", ["swarmctl", "SwarmClient", "SwarmCore", "SwarmModel"], [product("ArgumentParser", "swift-argument-parser")]),
-        ("SwarmDaemonTests", ["SwarmDaemon", "SwarmCore", "SwarmModel", "SwarmNode"], []),
     ]
 
 let checked: [SwiftSetting] = [
@@ -157,7 +99,6 @@ func selection() -> [Module] {
     guard let only else { return candidates }
     var wanted = only
     wanted.insert("SwarmCore")
-    if candidates.contains(where: { wanted.contains($0.name) && $0.usesStore }) { wanted.insert("TestSupport") }
     var size = 0
     while size != wanted.count {
         size = wanted.count
@@ -192,17 +133,9 @@ let corePackages: [Package.Dependency] = [
     .package(url: "https://github.com/apple/swift-collections", from: "1.6.0")
 ]
 let adapterPackages: [Package.Dependency] = [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
-    .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
-    .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
-    .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
     .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
-    .package(url: "https://github.com/apple/swift-certificates", from: "1.21.1"),
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
-    .package(url: "https://github.com/apple/swift-asn1", from: "1.7.4"),
-    .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
-    .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
     .package(url: "https://github.com/grpc/grpc-swift-2", from: "2.4.3"),
     .package(url: "https://github.com/grpc/grpc-swift-nio-transport", from: "2.9.2"),
     .package(url: "https://github.com/grpc/grpc-swift-protobuf", from: "2.4.1"),

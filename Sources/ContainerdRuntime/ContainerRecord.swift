@@ -23,7 +23,9 @@ struct ContainerRecord: Codable, Sendable {
 
     static func read(_ path: String) -> ContainerRecord? {
         // A record that cannot be read belongs to a container that was never finished: it is removed.
-        FileManager.default.contents(atPath: path).flatMap { try? JSONDecoder().decode(ContainerRecord.self, from: $0) }
+        FileManager.default.contents(atPath: path).flatMap {
+            try? JSONDecoder().decode(ContainerRecord.self, from: $0)
+        }
     }
 
     /// Replaces the file in one step, so that a crash leaves the old one or the new one.
@@ -37,7 +39,8 @@ struct ContainerRecord: Codable, Sendable {
 
     func info(state: ContainerState, pid: Int?) -> ContainerInfo {
         var info = ContainerInfo(
-            id: id, name: name, image: image, imageID: imageID, labels: labels, state: state, createdAt: createdAt)
+            id: id, name: name, image: image, imageID: imageID, labels: labels, state: state,
+            createdAt: createdAt)
         info.pid = pid
         info.exitCode = state == .exited ? exitCode ?? 137 : exitCode
         info.oomKilled = oomKilled
@@ -50,9 +53,12 @@ struct ContainerRecord: Codable, Sendable {
 /// Signals by name, as `--stop-signal` takes them.
 enum SignalName {
     private static let numbers: [String: UInt32] = [
-        "HUP": 1, "INT": 2, "QUIT": 3, "ILL": 4, "TRAP": 5, "ABRT": 6, "BUS": 7, "FPE": 8, "KILL": 9, "USR1": 10,
-        "SEGV": 11, "USR2": 12, "PIPE": 13, "ALRM": 14, "TERM": 15, "STKFLT": 16, "CHLD": 17, "CONT": 18, "STOP": 19,
-        "TSTP": 20, "TTIN": 21, "TTOU": 22, "URG": 23, "XCPU": 24, "XFSZ": 25, "VTALRM": 26, "PROF": 27, "WINCH": 28,
+        "HUP": 1, "INT": 2, "QUIT": 3, "ILL": 4, "TRAP": 5, "ABRT": 6, "BUS": 7, "FPE": 8, "KILL": 9,
+        "USR1": 10,
+        "SEGV": 11, "USR2": 12, "PIPE": 13, "ALRM": 14, "TERM": 15, "STKFLT": 16, "CHLD": 17, "CONT": 18,
+        "STOP": 19,
+        "TSTP": 20, "TTIN": 21, "TTOU": 22, "URG": 23, "XCPU": 24, "XFSZ": 25, "VTALRM": 26, "PROF": 27,
+        "WINCH": 28,
         "IO": 29, "PWR": 30, "SYS": 31,
     ]
 

@@ -22,10 +22,12 @@ struct SnapshotMounts: Sendable {
 extension UserLookup {
     init(image: ResolvedImage, lowerDirectories: [String]) {
         self.init(
-            passwd: Self.file("etc/passwd", in: lowerDirectories), group: Self.file("etc/group", in: lowerDirectories))
+            passwd: Self.file("etc/passwd", in: lowerDirectories),
+            group: Self.file("etc/group", in: lowerDirectories))
     }
 
-    /// A file of the image's top-most layer that has it; never through a symbolic link, which could lead to the host.
+    /// A file of the image's top-most layer that has it; never through a symbolic link, which could lead to
+    /// the host.
     private static func file(_ path: String, in layers: [String]) -> String {
         for layer in layers {
             var whole = layer
@@ -80,7 +82,9 @@ extension ContainerdRuntimeService {
             entry.split(separator: " ", maxSplits: 1).joined(separator: "\t")
         }
         try write((fixed + own).joined(separator: "\n") + "\n", to: directory + "/hosts")
-        let resolver = request.resolvConf ?? (try? String(contentsOf: URL(filePath: "/etc/resolv.conf"), encoding: .utf8))
+        let resolver =
+            request.resolvConf
+            ?? (try? String(contentsOf: URL(filePath: "/etc/resolv.conf"), encoding: .utf8))
         try write(resolver ?? "", to: directory + "/resolv.conf")
         try writeTaskFiles(request, in: directory)
     }
@@ -104,13 +108,16 @@ extension ContainerdRuntimeService {
             } catch {
                 throw SwarmError(.resourceExhausted, "cannot write \(path)", cause: "\(error)")
             }
-            guard unsafe chown(path, file.uid, file.gid) == 0, unsafe chmod(path, file.mode & 0o7777) == 0 else {
+            guard unsafe chown(path, file.uid, file.gid) == 0, unsafe chmod(path, file.mode & 0o7777) == 0
+            else {
                 throw SwarmError(.internal, "cannot set owner and mode of \(file.path): errno \(errno)")
             }
         }
     }
 
-    private static func hostPath(of file: ContainerFile, _ index: Int, secrets: String, configs: String) -> String {
+    private static func hostPath(of file: ContainerFile, _ index: Int, secrets: String, configs: String)
+        -> String
+    {
         "\(file.isSecret ? secrets : configs)/\(index)"
     }
 
@@ -166,17 +173,21 @@ extension ContainerdRuntimeService {
             case "volume":
                 var name = mount.source ?? ""
                 if name.isEmpty {
-                    name = ContentWriter.digest(of: Array("\(request.id) \(target)".utf8)).dropFirst(7).description
+                    name =
+                        ContentWriter.digest(of: Array("\(request.id) \(target)".utf8)).dropFirst(7)
+                        .description
                     anonymous.append(name)
                 }
                 mounts.append(try volumeMount(name, mount, target, lower: lower))
             case let type:
-                throw SwarmError(.invalidArgument, "invalid mount config for type \"\(type)\": not supported here")
+                throw SwarmError(
+                    .invalidArgument, "invalid mount config for type \"\(type)\": not supported here")
             }
         }
         let taken = Set(mounts.map(\.destination))
         for target in (image.volumes ?? [:]).keys.sorted() where !taken.contains(target) {
-            let name = ContentWriter.digest(of: Array("\(request.id) \(target)".utf8)).dropFirst(7).description
+            let name = ContentWriter.digest(of: Array("\(request.id) \(target)".utf8)).dropFirst(7)
+                .description
             anonymous.append(name)
             mounts.append(try volumeMount(name, Mount(), target, lower: lower))
         }
@@ -185,7 +196,9 @@ extension ContainerdRuntimeService {
                 of: file, index, secrets: secretDirectory(of: request.id),
                 configs: directory(of: request.id) + "/configs")
             mounts.append(
-                .init(destination: file.path, type: "bind", source: source, options: ["rbind", "rprivate", "ro"]))
+                .init(
+                    destination: file.path, type: "bind", source: source,
+                    options: ["rbind", "rprivate", "ro"]))
         }
         return (mounts, anonymous)
     }
@@ -218,9 +231,12 @@ extension ContainerdRuntimeService {
     private func volumeMount(
         _ name: String, _ mount: Mount, _ target: String, lower: [String]
     ) throws(SwarmError) -> OCISpecification.Mount {
-        let isPlain = !name.isEmpty && name.utf8.allSatisfy { byte in
-            (48...57).contains(byte) || (65...90).contains(byte) || (97...122).contains(byte) || [45, 46, 95].contains(byte)
-        }
+        let isPlain =
+            !name.isEmpty
+            && name.utf8.allSatisfy { byte in
+                (48...57).contains(byte) || (65...90).contains(byte) || (97...122).contains(byte)
+                    || [45, 46, 95].contains(byte)
+            }
         guard isPlain, name != ".", name != ".." else {
             throw SwarmError(
                 .invalidArgument,

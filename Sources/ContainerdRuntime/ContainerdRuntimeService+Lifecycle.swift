@@ -18,14 +18,18 @@ extension ContainerdRuntimeService {
             try await makeFiles(for: request, in: directory)
             let mounts = try await prepareSnapshot(request.id, parent: image.topChainID)
             let user = try UserLookup(image: image, lowerDirectories: mounts.lowerDirectories)
-                .resolve(request.spec.user ?? image.configuration.user ?? "", groups: request.spec.groups ?? [])
-            let (taskMounts, anonymous) = try taskMounts(of: request, image.configuration, lower: mounts.lowerDirectories)
+                .resolve(
+                    request.spec.user ?? image.configuration.user ?? "", groups: request.spec.groups ?? [])
+            let (taskMounts, anonymous) = try taskMounts(
+                of: request, image.configuration, lower: mounts.lowerDirectories)
             let specification = try SpecificationBuilder(
-                request: request, image: image.configuration, user: user, cgroupParent: configuration.cgroupParent,
+                request: request, image: image.configuration, user: user,
+                cgroupParent: configuration.cgroupParent,
                 directory: directory, usesCgroupV2: Self.usesCgroupV2, taskMounts: taskMounts
             ).build()
             var record = ContainerRecord(
-                id: request.id, name: request.name, image: request.image, imageID: image.id, labels: request.labels,
+                id: request.id, name: request.name, image: request.image, imageID: image.id,
+                labels: request.labels,
                 arguments: specification.process.args, environment: specification.process.env,
                 stopSignal: request.spec.stopSignal ?? image.configuration.stopSignal ?? "SIGTERM",
                 createdAt: Timestamp(nanoseconds: ImageService.wallClock()), spec: request.spec)
@@ -86,14 +90,18 @@ extension ContainerdRuntimeService {
 
     /// runc's long story as the line that a user needs.
     static func startFailure(_ error: SwarmError) -> SwarmError {
-        guard error.code == .unknown, let range = error.message.firstRange(of: "OCI runtime") else { return error }
+        guard error.code == .unknown, let range = error.message.firstRange(of: "OCI runtime") else {
+            return error
+        }
         return SwarmError(.unknown, "starting container failed: \(error.message[range.lowerBound...])")
     }
 
     package func start(_ containerID: String) async throws(SwarmError) -> Int {
         guard var record = records[containerID] else { throw Self.noSuchContainer(containerID) }
         let pid = try await containerd("Tasks.Start") {
-            try await client.tasks.start(.with { $0.containerID = containerID }, options: ContainerdClient.slow).pid
+            try await client.tasks.start(
+                .with { $0.containerID = containerID }, options: ContainerdClient.slow
+            ).pid
         }
         record.startedAt = Timestamp(nanoseconds: ImageService.wallClock())
         // It may have ended already: what the exit recorded is kept.
@@ -119,7 +127,7 @@ extension ContainerdRuntimeService {
                         $0.signal = number
                     }, options: ContainerdClient.slow)
             }
-        } catch where error.code == .notFound {
+        } catch  where error.code == .notFound {
             throw SwarmError(.conflict, "Container \(containerID) is not running")
         }
     }
@@ -129,9 +137,9 @@ extension ContainerdRuntimeService {
         do {
             try await kill(containerID, signal: record.stopSignal)
             try await waitForExit(containerID, within: gracePeriod ?? .seconds(10))
-        } catch where error.code == .conflict {
+        } catch  where error.code == .conflict {
             return
-        } catch where error.code == .deadlineExceeded {
+        } catch  where error.code == .deadlineExceeded {
             try? await kill(containerID, signal: "SIGKILL")
             try await waitForExit(containerID, within: .seconds(30))
         }
@@ -143,7 +151,7 @@ extension ContainerdRuntimeService {
                 _ = try await client.tasks.wait(
                     .with { $0.containerID = containerID }, options: ContainerdClient.within(timeout))
             }
-        } catch where error.code == .notFound {
+        } catch  where error.code == .notFound {
             return
         }
     }
@@ -159,9 +167,10 @@ extension ContainerdRuntimeService {
     private func isRunning(_ id: String) async throws(SwarmError) -> Bool {
         do {
             return try await containerd("Tasks.Get") {
-                try await client.tasks.get(.with { $0.containerID = id }, options: ContainerdClient.quick).process
+                try await client.tasks.get(.with { $0.containerID = id }, options: ContainerdClient.quick)
+                    .process
             }.status == .running
-        } catch where error.code == .notFound {
+        } catch  where error.code == .notFound {
             return false
         }
     }

@@ -18,7 +18,8 @@ package struct RuntimeConfiguration: Sendable {
     package var cgroupParent: String
 
     package init(
-        dataDirectory: String, runDirectory: String, containerdSocket: String? = nil, cgroupParent: String = "/swarm"
+        dataDirectory: String, runDirectory: String, containerdSocket: String? = nil,
+        cgroupParent: String = "/swarm"
     ) {
         (self.dataDirectory, self.runDirectory) = (dataDirectory, runDirectory)
         (self.containerdSocket, self.cgroupParent) = (containerdSocket, cgroupParent)
@@ -57,7 +58,8 @@ package actor ContainerdRuntimeService {
         let supervisor: ContainerdSupervisor? =
             configuration.containerdSocket == nil
             ? ContainerdSupervisor(
-                dataDirectory: configuration.dataDirectory, runDirectory: configuration.runDirectory, logger: logger)
+                dataDirectory: configuration.dataDirectory, runDirectory: configuration.runDirectory,
+                logger: logger)
             : nil
         self.supervisor = supervisor
         client = try ContainerdClient(socket: configuration.containerdSocket ?? supervisor?.socket ?? "")
@@ -69,7 +71,9 @@ package actor ContainerdRuntimeService {
 
     /// Brings containerd up, listens, and takes over the containers that a former daemon left.
     package func start() async throws(SwarmError) {
-        for path in [configuration.dataDirectory + "/containers", volumeDirectory, configuration.runDirectory + "/io"] {
+        for path in [
+            configuration.dataDirectory + "/containers", volumeDirectory, configuration.runDirectory + "/io",
+        ] {
             try makeDirectory(path)
         }
         if let supervisor { try await supervisor.start() }
@@ -86,7 +90,9 @@ package actor ContainerdRuntimeService {
         await supervisor?.stop(everything: everything)
     }
 
-    static func noSuchContainer(_ id: String) -> SwarmError { SwarmError(.notFound, "No such container: \(id)") }
+    static func noSuchContainer(_ id: String) -> SwarmError {
+        SwarmError(.notFound, "No such container: \(id)")
+    }
 
     // MARK: After a restart
 
@@ -128,7 +134,8 @@ package actor ContainerdRuntimeService {
     }
 
     /// Writes down how a container ended while nobody watched.
-    private func settle(_ id: String, exit process: Containerd_Services_Tasks_V1_Process?) throws(SwarmError) {
+    private func settle(_ id: String, exit process: Containerd_Services_Tasks_V1_Process?) throws(SwarmError)
+    {
         guard var record = records[id], record.finishedAt == nil else { return }
         record.exitCode = process.map { Int($0.exitStatus) } ?? 137
         record.finishedAt = Timestamp(nanoseconds: ImageService.wallClock())
@@ -181,7 +188,9 @@ package actor ContainerdRuntimeService {
         let bytes = [UInt8](envelope.event.value)
         switch envelope.topic {
         case "/tasks/oom":
-            guard let event = try? Containerd_Services_Events_V1_TaskOOM(serializedBytes: bytes) else { return }
+            guard let event = try? Containerd_Services_Events_V1_TaskOOM(serializedBytes: bytes) else {
+                return
+            }
             outOfMemory.insert(event.containerID)
         case "/tasks/exit":
             guard let event = try? Containerd_Services_Events_V1_TaskExit(serializedBytes: bytes),
@@ -211,12 +220,15 @@ package actor ContainerdRuntimeService {
         for (id, record) in records.sorted(by: { $0.key < $1.key }) where record.finishedAt == nil {
             let process = running[id]
             if process == nil || process?.status == .stopped {
-                ended(id, code: process.map { Int($0.exitStatus) } ?? 137, seconds: process?.exitedAt ?? .init())
+                ended(
+                    id, code: process.map { Int($0.exitStatus) } ?? 137, seconds: process?.exitedAt ?? .init()
+                )
             }
         }
     }
 
-    /// containerd does not say when a subscription is in force, and replays nothing: an exit in between is found here.
+    /// containerd does not say when a subscription is in force, and replays nothing: an exit in between is
+    /// found here.
     private func beat() async throws {
         for pause in [Duration.milliseconds(500), .seconds(2)] {
             try await Task.sleep(for: pause)

@@ -6,7 +6,8 @@ import SwarmCore
 
 /// One thread that moves every container's output from its pipes into bounded files.
 ///
-/// The shim holds both ends of each FIFO: when swarmd dies nothing is lost, the container blocks after 64 KiB and goes
+/// The shim holds both ends of each FIFO: when swarmd dies nothing is lost, the container blocks after 64
+/// KiB and goes
 /// on when the next swarmd opens the pipe again.
 ///
 /// `@unchecked Sendable`: the state is behind a lock, and the thread owns the descriptors it was given.
@@ -129,13 +130,16 @@ final class LogFile: Sendable {
 
     func append(_ stream: LogLine.Stream, _ text: [UInt8], isPartial: Bool) {
         let line = LogLine(
-            time: Timestamp(nanoseconds: ImageService.wallClock()), stream: stream, text: text, isPartial: isPartial)
+            time: Timestamp(nanoseconds: ImageService.wallClock()), stream: stream, text: text,
+            isPartial: isPartial)
         let head = "\(line.time.nanoseconds) \(stream.rawValue) \(isPartial ? "P" : "F") "
         let record = Array(head.utf8) + text + [UInt8(ascii: "\n")]
         state.withLock { state in
             if state.size + record.count > bytesMax { rotate(&state) }
             guard state.descriptor >= 0 else { return }
-            let written = unsafe record.withUnsafeBytes { unsafe write(state.descriptor, $0.baseAddress, $0.count) }
+            let written = unsafe record.withUnsafeBytes {
+                unsafe write(state.descriptor, $0.baseAddress, $0.count)
+            }
             if written > 0 { state.size += written }
             for (_, subscriber) in state.subscribers { subscriber.yield(line) }
         }
@@ -161,7 +165,8 @@ final class LogFile: Sendable {
     /// What is there, oldest first, and, when `follow`, what comes until the container ends.
     func lines(_ options: LogOptions) -> AsyncThrowingStream<LogLine, any Error> {
         AsyncThrowingStream { continuation in
-            let (live, liveContinuation) = AsyncStream<LogLine>.makeStream(bufferingPolicy: .bufferingNewest(100_000))
+            let (live, liveContinuation) = AsyncStream<LogLine>.makeStream(
+                bufferingPolicy: .bufferingNewest(100_000))
             let history: [LogLine] = state.withLock { state in
                 if options.follow && !state.isClosed {
                     state.subscribers[state.nextSubscriber] = liveContinuation
@@ -172,10 +177,12 @@ final class LogFile: Sendable {
                 return readAll()
             }
             func matches(_ line: LogLine) -> Bool {
-                guard (line.stream == .stdout && options.stdout) || (line.stream == .stderr && options.stderr) else {
+                guard (line.stream == .stdout && options.stdout) || (line.stream == .stderr && options.stderr)
+                else {
                     return false
                 }
-                return options.since.map { line.time >= $0 } ?? true && options.until.map { line.time <= $0 } ?? true
+                return options.since.map { line.time >= $0 } ?? true
+                    && options.until.map { line.time <= $0 } ?? true
             }
             var selected = history.filter(matches)
             if let tail = options.tail { selected = Array(selected.suffix(tail)) }
@@ -209,9 +216,11 @@ final class LogFile: Sendable {
 
     /// nil for a record that a crash cut short.
     private static func parse(_ record: ArraySlice<UInt8>) -> LogLine? {
-        let fields = record.split(separator: UInt8(ascii: " "), maxSplits: 3, omittingEmptySubsequences: false)
+        let fields = record.split(
+            separator: UInt8(ascii: " "), maxSplits: 3, omittingEmptySubsequences: false)
         guard fields.count == 4, let time = Int64(String(decoding: fields[0], as: UTF8.self)),
-            let raw = UInt8(String(decoding: fields[1], as: UTF8.self)), let stream = LogLine.Stream(rawValue: raw)
+            let raw = UInt8(String(decoding: fields[1], as: UTF8.self)),
+            let stream = LogLine.Stream(rawValue: raw)
         else { return nil }
         return LogLine(
             time: Timestamp(nanoseconds: time), stream: stream, text: Array(fields[3]),

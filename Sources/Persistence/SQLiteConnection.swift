@@ -1,7 +1,8 @@
 import CSQLite
 package import SwarmCore
 
-/// One SQLite connection and its prepared statements; used by one thread at a time, which its owner guarantees.
+/// One SQLite connection and its prepared statements; used by one thread at a time, which its owner
+/// guarantees.
 ///
 /// A `final class` with a handle inside: `@safe` because no raw pointer leaves it, and `@unchecked Sendable`
 /// because it is handed to exactly one ``BlockingThread``.
@@ -44,11 +45,14 @@ package import SwarmCore
         _ = try query("PRAGMA synchronous=FULL")
         // Raft's votes depend on it: a library or build that overrides the pragma must not go unnoticed.
         guard try query("PRAGMA synchronous") == [[.integer(2)]] else {
-            throw SwarmError(.internal, "\(path): SQLite does not sync every commit; the log would lose votes")
+            throw SwarmError(
+                .internal, "\(path): SQLite does not sync every commit; the log would lose votes")
         }
     }
 
-    package func execute(_ sql: String, _ parameters: [Value] = []) throws(SwarmError) { _ = try query(sql, parameters) }
+    package func execute(_ sql: String, _ parameters: [Value] = []) throws(SwarmError) {
+        _ = try query(sql, parameters)
+    }
 
     /// Runs `body` in one transaction: all of it is durable, or none.
     package func transaction(_ body: () throws(SwarmError) -> Void) throws(SwarmError) {
@@ -57,7 +61,8 @@ package import SwarmCore
             try body()
             try execute("COMMIT")
         } catch {
-            // The failure that matters is the first; a rollback can only fail when there is nothing to roll back.
+            // The failure that matters is the first; a rollback can only fail when there is nothing to roll
+            // back.
             try? execute("ROLLBACK")
             throw error
         }
@@ -86,8 +91,11 @@ package import SwarmCore
     private func prepared(_ sql: String) throws(SwarmError) -> OpaquePointer {
         if let statement = statements[sql] { return unsafe statement.handle }
         var statement: OpaquePointer?
-        let status = unsafe sqlite3_prepare_v3(handle, sql, -1, UInt32(SQLITE_PREPARE_PERSISTENT), &statement, nil)
-        guard status == SQLITE_OK, let made = unsafe statement else { throw failure("sqlite3_prepare_v3", status) }
+        let status = unsafe sqlite3_prepare_v3(
+            handle, sql, -1, UInt32(SQLITE_PREPARE_PERSISTENT), &statement, nil)
+        guard status == SQLITE_OK, let made = unsafe statement else {
+            throw failure("sqlite3_prepare_v3", status)
+        }
         statements[sql] = unsafe Statement(handle: made)
         return unsafe made
     }
@@ -117,7 +125,9 @@ package import SwarmCore
                 return .text(unsafe String(cString: text))
             case SQLITE_BLOB:
                 let count = Int(unsafe sqlite3_column_bytes(statement, column))
-                guard count > 0, let start = unsafe sqlite3_column_blob(statement, column) else { return .blob([]) }
+                guard count > 0, let start = unsafe sqlite3_column_blob(statement, column) else {
+                    return .blob([])
+                }
                 return .blob(unsafe [UInt8](UnsafeRawBufferPointer(start: start, count: count)))
             default: return .null
             }
@@ -125,11 +135,14 @@ package import SwarmCore
     }
 
     private func failure(_ call: String, _ status: Int32) -> SwarmError {
-        let reason = unsafe handle.flatMap { unsafe sqlite3_errmsg($0) }.map { unsafe String(cString: $0) } ?? "unknown"
+        let reason =
+            unsafe handle.flatMap { unsafe sqlite3_errmsg($0) }.map { unsafe String(cString: $0) }
+            ?? "unknown"
         let text = "\(path): \(call) failed with \(status): \(reason)"
         switch status & 0xFF {
         case SQLITE_FULL:
-            return SwarmError(.resourceExhausted, "\(text); free space on that disk: writes resume by themselves")
+            return SwarmError(
+                .resourceExhausted, "\(text); free space on that disk: writes resume by themselves")
         case SQLITE_CORRUPT, SQLITE_NOTADB:
             return SwarmError(.internal, "\(text); the file is damaged: restore it from a backup or a peer")
         default: return SwarmError(.unavailable, text)

@@ -30,11 +30,14 @@ package final class SQLiteLogStorage: Sendable {
     package func recover() throws(SwarmError) -> RecoveredState {
         var state = RecoveredState()
         for row in try connection.query("SELECT term, vote, checksum FROM hard_state") {
-            guard case .integer(let term) = row[0], case .integer(let sum) = row[2] else { throw damaged("hard state") }
+            guard case .integer(let term) = row[0], case .integer(let sum) = row[2] else {
+                throw damaged("hard state")
+            }
             var vote: Int64?
             if case .integer(let member) = row[1] { vote = member }
             guard sum == checksum([term, vote ?? -1], []) else { throw damaged("hard state") }
-            state.hardState = HardState(term: Term(bitPattern: term), vote: vote.map { MemberID(bitPattern: $0) })
+            state.hardState = HardState(
+                term: Term(bitPattern: term), vote: vote.map { MemberID(bitPattern: $0) })
         }
         for row in try connection.query("SELECT log_index, term, image, checksum FROM snapshot") {
             guard case .integer(let index) = row[0], case .integer(let term) = row[1],
@@ -45,7 +48,9 @@ package final class SQLiteLogStorage: Sendable {
             state.snapshotTerm = Term(bitPattern: term)
             state.snapshot = image
         }
-        for row in try connection.query("SELECT log_index, term, kind, payload, checksum FROM entry ORDER BY log_index") {
+        for row in try connection.query(
+            "SELECT log_index, term, kind, payload, checksum FROM entry ORDER BY log_index")
+        {
             guard case .integer(let index) = row[0], case .integer(let term) = row[1],
                 case .integer(let rawKind) = row[2], case .blob(let payload) = row[3],
                 case .integer(let sum) = row[4], sum == checksum([index, term, rawKind], payload),
@@ -75,7 +80,8 @@ package final class SQLiteLogStorage: Sendable {
                     ])
             }
             if let index = batch.truncateFrom {
-                try connection.execute("DELETE FROM entry WHERE log_index >= ?", [.integer(Int64(bitPattern: index))])
+                try connection.execute(
+                    "DELETE FROM entry WHERE log_index >= ?", [.integer(Int64(bitPattern: index))])
             }
             for entry in batch.entries {
                 let numbers = [
@@ -83,7 +89,9 @@ package final class SQLiteLogStorage: Sendable {
                 ]
                 try connection.execute(
                     "INSERT INTO entry VALUES (?, ?, ?, ?, ?)",
-                    numbers.map { .integer($0) } + [.blob(entry.payload), .integer(checksum(numbers, entry.payload))])
+                    numbers.map { .integer($0) } + [
+                        .blob(entry.payload), .integer(checksum(numbers, entry.payload)),
+                    ])
             }
         }
     }

@@ -5,7 +5,8 @@ package import SwarmModel
 
 /// Runs containers. Implemented on containerd by `ContainerdRuntime`.
 ///
-/// Every call is idempotent: creating what exists, stopping what has stopped and removing what is gone succeed.
+/// Every call is idempotent: creating what exists, stopping what has stopped and removing what is gone
+/// succeed.
 package protocol ContainerRuntime: Sendable {
     /// Makes the image present on this node; a digest-pinned image that is present costs one look-up.
     /// - Throws: `.notFound("No such image: x:latest")`, `.unauthenticated`, `.resourceExhausted`, `.unavailable`.
@@ -23,7 +24,8 @@ package protocol ContainerRuntime: Sendable {
     /// What is there now, running or not, for re-adoption after a restart.
     func containers() async throws(SwarmError) -> [ContainerInfo]
     func inspect(_ containerID: String) async throws(SwarmError) -> ContainerInfo
-    /// State changes from now on: start, exit, health, OOM. One stream for each call; it ends with the runtime.
+    /// State changes from now on: start, exit, health, OOM. One stream for each call; it ends with the
+    /// runtime.
     func events() async -> AsyncStream<ContainerEvent>
 
     /// Log lines of a container, running or ended, oldest first; `follow` continues until the container ends.
@@ -61,11 +63,13 @@ package protocol ImageStore: Sendable {
 /// Keeps named volumes on this node.
 package protocol VolumeStore: Sendable {
     func volumes() async throws(SwarmError) -> [VolumeInfo]
-    func createVolume(_ name: String?, driver: Driver?, labels: [String: String]) async throws(SwarmError) -> VolumeInfo
+    func createVolume(_ name: String?, driver: Driver?, labels: [String: String]) async throws(SwarmError)
+        -> VolumeInfo
     func removeVolume(_ name: String, force: Bool) async throws(SwarmError)
 }
 
-/// All that the runtime needs to know to create a task's container; everything in it is resolved and validated.
+/// All that the runtime needs to know to create a task's container; everything in it is resolved and
+/// validated.
 package struct ContainerRequest: Sendable, Equatable {
     /// 64 hexadecimal digits.
     package var id: String
@@ -108,7 +112,9 @@ package struct ContainerFile: Sendable, Equatable {
     package var isSecret: Bool
 
     package init(path: String, data: [UInt8], uid: UInt32, gid: UInt32, mode: UInt32, isSecret: Bool) {
-        (self.path, self.data, self.uid, self.gid, self.mode, self.isSecret) = (path, data, uid, gid, mode, isSecret)
+        (self.path, self.data, self.uid, self.gid, self.mode, self.isSecret) = (
+            path, data, uid, gid, mode, isSecret
+        )
     }
 }
 
@@ -140,7 +146,8 @@ package struct ContainerInfo: Sendable {
     package var environment: [String] = []
 
     package init(
-        id: String, name: String, image: String, imageID: String, labels: [String: String], state: ContainerState,
+        id: String, name: String, image: String, imageID: String, labels: [String: String],
+        state: ContainerState,
         createdAt: Timestamp
     ) {
         (self.id, self.name, self.image, self.imageID) = (id, name, image, imageID)
@@ -298,7 +305,8 @@ package struct EmptyObject: Sendable, Codable, Equatable {
 }
 
 package struct ImageProgress: Sendable, Equatable {
-    /// Docker's words: `Pulling fs layer`, `Downloading`, `Download complete`, `Extracting`, `Pull complete`, …
+    /// Docker's words: `Pulling fs layer`, `Downloading`, `Download complete`, `Extracting`, `Pull
+    /// complete`, …
     package var status: String
     /// The short layer id, or the tag; nil for a plain line.
     package var id: String?
@@ -319,7 +327,9 @@ package struct DistributionInfo: Sendable, Equatable {
     package var platforms: [Platform]
 
     package init(mediaType: String, digest: String, sizeBytes: Int64, platforms: [Platform]) {
-        (self.mediaType, self.digest, self.sizeBytes, self.platforms) = (mediaType, digest, sizeBytes, platforms)
+        (self.mediaType, self.digest, self.sizeBytes, self.platforms) = (
+            mediaType, digest, sizeBytes, platforms
+        )
     }
 }
 

@@ -5,8 +5,10 @@ import SwarmModel
 extension ObjectStore {
     /// Applies each action that still holds, in order, and reports those that do not.
     ///
-    /// An action is refused when it creates an id or a unique name that exists, updates an object whose stored
-    /// version differs from the one it was based on, or removes what is not there. The others take effect: plans
+    /// An action is refused when it creates an id or a unique name that exists, updates an object whose
+    /// stored
+    /// version differs from the one it was based on, or removes what is not there. The others take effect:
+    /// plans
     /// are made on snapshots, and one stale decision must not undo the rest.
     package mutating func apply(_ transaction: Transaction, at index: UInt64) -> Commit {
         var commit = Commit(index: index, time: transaction.time)
@@ -38,7 +40,7 @@ extension ObjectStore {
             return StoreChange(before: before, after: object)
         case .remove(let kind, let id):
             guard let before = self.object(kind, id) else { return nil }
-            remove(before)
+            take(before)
             return StoreChange(before: before, after: nil)
         }
     }
@@ -71,7 +73,8 @@ extension ObjectStore {
         link(object)
     }
 
-    private mutating func remove(_ object: StoreObject) {
+    /// Takes an object out, keeping every index true.
+    mutating func take(_ object: StoreObject) {
         unlink(object)
         switch object.kind {
         case .cluster: cluster = nil

@@ -4,8 +4,10 @@ package import SwarmModel
 package enum StatusUpdate {
     /// The updates that say something new about tasks that exist.
     ///
-    /// States only move forward: a report that arrives late or twice changes nothing, and a report of the same
-    /// state is kept only when its words, container or ports differ. The last of several reports of one task wins.
+    /// States only move forward: a report that arrives late or twice changes nothing, and a report of the
+    /// same
+    /// state is kept only when its words, container or ports differ. The last of several reports of one
+    /// task wins.
     package static func statusActions(
         _ store: ObjectStore, updates: [(taskID: ObjectID, status: TaskStatus)]
     ) -> [StoreAction] {
@@ -14,7 +16,9 @@ package enum StatusUpdate {
         for (id, status) in updates {
             guard var task = changed[id] ?? store.tasks[id] else { continue }
             let current = task.status
-            guard status.state > current.state || (status.state == current.state && status != current) else { continue }
+            guard status.state > current.state || (status.state == current.state && status != current) else {
+                continue
+            }
             if status.state == current.state && status.timestamp < current.timestamp { continue }
             task.status = status
             if changed[id] == nil { order.append(id) }

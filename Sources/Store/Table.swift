@@ -1,7 +1,8 @@
 package import HashTreeCollections
 package import SwarmModel
 
-/// All objects of one kind by identifier, with a look-up by lower-cased unique name. Copying it is a snapshot.
+/// All objects of one kind by identifier, with a look-up by lower-cased unique name. Copying it is a
+/// snapshot.
 package struct Table<Object: SwarmObject>: Sendable {
     package private(set) var objects: TreeDictionary<ObjectID, Object> = [:]
     private var idsByName: TreeDictionary<String, ObjectID> = [:]

@@ -1,4 +1,5 @@
-/// A first-in, first-out queue that refuses what does not fit, so that no buffer grows without a name for its bound.
+/// A first-in, first-out queue that refuses what does not fit, so that no buffer grows without a name for
+/// its bound.
 package struct BoundedQueue<Element> {
     package let capacity: Int
     private var storage: [Element] = []

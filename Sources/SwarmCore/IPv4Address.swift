@@ -23,7 +23,9 @@ package struct IPv4Address: Sendable, Hashable, Comparable, LosslessStringConver
     package var bytes: [UInt8] { [octets.0, octets.1, octets.2, octets.3] }
     package var description: String { "\(octets.0).\(octets.1).\(octets.2).\(octets.3)" }
     package static func < (left: IPv4Address, right: IPv4Address) -> Bool { left.value < right.value }
-    package func advanced(by count: Int) -> IPv4Address { IPv4Address(UInt32(truncatingIfNeeded: Int(value) + count)) }
+    package func advanced(by count: Int) -> IPv4Address {
+        IPv4Address(UInt32(truncatingIfNeeded: Int(value) + count))
+    }
 }
 
 /// An IPv4 network in CIDR notation. ``address`` keeps host bits, as in `10.0.1.3/24`.

@@ -1,4 +1,5 @@
-/// Identifiers are plain strings: 25 characters of base 36 for swarm objects, 64 hexadecimal digits for containers.
+/// Identifiers are plain strings: 25 characters of base 36 for swarm objects, 64 hexadecimal digits for
+/// containers.
 package enum Identifier {
     /// Length of a swarm object's identifier.
     package static let length = 25

@@ -4,7 +4,8 @@
 package struct SwarmError: Error, Sendable, Equatable, CustomStringConvertible {
     package enum Code: String, Sendable, CaseIterable {
         case invalidArgument, notFound, conflict, failedPrecondition, outdatedVersion, notLeader, unavailable
-        case deadlineExceeded, unauthenticated, permissionDenied, resourceExhausted, unimplemented, unknown, `internal`
+        case deadlineExceeded, unauthenticated, permissionDenied, resourceExhausted, unimplemented, unknown,
+            `internal`
     }
 
     package var code: Code

@@ -32,7 +32,9 @@ package struct Timestamp: Sendable, Hashable, Comparable {
         .nanoseconds(left.nanoseconds &- right.nanoseconds)
     }
     /// Whole seconds since 1970.
-    package var seconds: Int64 { nanoseconds == .min ? -62_135_596_800 : nanoseconds.floorDivided(by: 1_000_000_000) }
+    package var seconds: Int64 {
+        nanoseconds == .min ? -62_135_596_800 : nanoseconds.floorDivided(by: 1_000_000_000)
+    }
 }
 
 extension Duration {
@@ -82,7 +84,8 @@ extension Timestamp: CustomStringConvertible {
     package init?(_ text: String) {
         var rest = Substring(text)
         func number(_ width: Int) -> Int? {
-            guard rest.utf8.count >= width, rest.prefix(width).allSatisfy({ $0.isASCII && $0.isNumber }) else {
+            guard rest.utf8.count >= width, rest.prefix(width).allSatisfy({ $0.isASCII && $0.isNumber })
+            else {
                 return nil
             }
             defer { rest = rest.dropFirst(width) }
@@ -109,7 +112,8 @@ extension Timestamp: CustomStringConvertible {
         }
         var offset = 0
         if skip(["Z", "z"]) == nil {
-            guard let sign = skip(["+", "-"]), let hours = number(2), skip([":"]) != nil, let minutes = number(2)
+            guard let sign = skip(["+", "-"]), let hours = number(2), skip([":"]) != nil,
+                let minutes = number(2)
             else { return nil }
             offset = (hours * 60 + minutes) * 60 * (sign == "-" ? -1 : 1)
         }
@@ -130,7 +134,8 @@ extension Timestamp: Codable {
         let text = try decoder.singleValueContainer().decode(String.self)
         guard let time = Timestamp(text) else {
             throw DecodingError.dataCorrupted(
-                .init(codingPath: decoder.codingPath, debugDescription: "\"\(text)\" is not an RFC 3339 time"))
+                .init(codingPath: decoder.codingPath, debugDescription: "\"\(text)\" is not an RFC 3339 time")
+            )
         }
         self = time
     }
@@ -141,7 +146,8 @@ extension Timestamp: Codable {
     }
 }
 
-/// Days since 1970 to and from the proleptic Gregorian calendar (Hinnant, "chrono-compatible low-level date algorithms").
+/// Days since 1970 to and from the proleptic Gregorian calendar (Hinnant, "chrono-compatible low-level date
+/// algorithms").
 enum CivilDate {
     static func days(year: Int, month: Int, day: Int) -> Int {
         let year = month <= 2 ? year - 1 : year

@@ -31,7 +31,9 @@ package struct Driver: Sendable, Hashable, Codable {
     package var name: String?
     package var options: [String: String]?
 
-    package init(name: String? = nil, options: [String: String]? = nil) { (self.name, self.options) = (name, options) }
+    package init(name: String? = nil, options: [String: String]? = nil) {
+        (self.name, self.options) = (name, options)
+    }
 
     enum CodingKeys: String, CodingKey { case name = "Name", options = "Options" }
 }

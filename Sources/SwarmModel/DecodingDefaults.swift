@@ -3,7 +3,8 @@ package import SwarmCore
 /// A value that stands for an absent or null JSON member, as Go's zero values do.
 ///
 /// The overloads below shadow the standard ones inside this module, so that synthesised decoding of a
-/// non-optional member accepts `null` and absence: clients send many nulls (docker-py) and few members (scripts).
+/// non-optional member accepts `null` and absence: clients send many nulls (docker-py) and few members
+/// (scripts).
 protocol ZeroDecodable: Decodable {
     static var zeroValue: Self { get }
 }
@@ -34,13 +35,27 @@ extension KeyedDecodingContainer {
     func decode<Value: ZeroDecodable>(_ type: Value.Type, forKey key: Key) throws -> Value {
         try decodeIfPresent(type, forKey: key) ?? Value.zeroValue
     }
-    func decode(_ type: String.Type, forKey key: Key) throws -> String { try decodeIfPresent(type, forKey: key) ?? "" }
-    func decode(_ type: Bool.Type, forKey key: Key) throws -> Bool { try decodeIfPresent(type, forKey: key) ?? false }
-    func decode(_ type: Int.Type, forKey key: Key) throws -> Int { try decodeIfPresent(type, forKey: key) ?? 0 }
-    func decode(_ type: Int64.Type, forKey key: Key) throws -> Int64 { try decodeIfPresent(type, forKey: key) ?? 0 }
-    func decode(_ type: UInt32.Type, forKey key: Key) throws -> UInt32 { try decodeIfPresent(type, forKey: key) ?? 0 }
-    func decode(_ type: UInt64.Type, forKey key: Key) throws -> UInt64 { try decodeIfPresent(type, forKey: key) ?? 0 }
-    func decode(_ type: Double.Type, forKey key: Key) throws -> Double { try decodeIfPresent(type, forKey: key) ?? 0 }
+    func decode(_ type: String.Type, forKey key: Key) throws -> String {
+        try decodeIfPresent(type, forKey: key) ?? ""
+    }
+    func decode(_ type: Bool.Type, forKey key: Key) throws -> Bool {
+        try decodeIfPresent(type, forKey: key) ?? false
+    }
+    func decode(_ type: Int.Type, forKey key: Key) throws -> Int {
+        try decodeIfPresent(type, forKey: key) ?? 0
+    }
+    func decode(_ type: Int64.Type, forKey key: Key) throws -> Int64 {
+        try decodeIfPresent(type, forKey: key) ?? 0
+    }
+    func decode(_ type: UInt32.Type, forKey key: Key) throws -> UInt32 {
+        try decodeIfPresent(type, forKey: key) ?? 0
+    }
+    func decode(_ type: UInt64.Type, forKey key: Key) throws -> UInt64 {
+        try decodeIfPresent(type, forKey: key) ?? 0
+    }
+    func decode(_ type: Double.Type, forKey key: Key) throws -> Double {
+        try decodeIfPresent(type, forKey: key) ?? 0
+    }
     func decode(_ type: [String: String].Type, forKey key: Key) throws -> [String: String] {
         try decodeIfPresent(type, forKey: key) ?? [:]
     }

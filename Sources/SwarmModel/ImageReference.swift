@@ -35,7 +35,9 @@ package struct ImageReference: Sendable, Hashable, CustomStringConvertible {
         var (domain, path) = (Self.defaultDomain, String(rest))
         if let slash = rest.firstIndex(of: "/") {
             let first = String(rest[..<slash])
-            if first.contains(".") || first.contains(":") || first == "localhost" || first.lowercased() != first {
+            if first.contains(".") || first.contains(":") || first == "localhost"
+                || first.lowercased() != first
+            {
                 (domain, path) = (first, String(rest[rest.index(after: slash)...]))
             }
         }
@@ -79,7 +81,9 @@ package struct ImageReference: Sendable, Hashable, CustomStringConvertible {
     }
 
     private static func isTag(_ text: String) -> Bool {
-        guard (1...maximumTagLength).contains(text.utf8.count), let first = text.utf8.first else { return false }
+        guard (1...maximumTagLength).contains(text.utf8.count), let first = text.utf8.first else {
+            return false
+        }
         return isWord(first) && text.utf8.allSatisfy { isWord($0) || $0 == 0x2d || $0 == 0x2e }
     }
 
@@ -108,7 +112,9 @@ package struct ImageReference: Sendable, Hashable, CustomStringConvertible {
     /// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`.
     private static func isComponent(_ text: Substring) -> Bool {
         func isLower(_ byte: UInt8) -> Bool { (0x30...0x39).contains(byte) || (0x61...0x7a).contains(byte) }
-        guard let first = text.utf8.first, let last = text.utf8.last, isLower(first), isLower(last) else { return false }
+        guard let first = text.utf8.first, let last = text.utf8.last, isLower(first), isLower(last) else {
+            return false
+        }
         var separator = ""
         for byte in text.utf8 {
             if isLower(byte) {

@@ -1,6 +1,7 @@
 package import SwarmCore
 
-/// One condition on a node, such as `node.labels.disk==ssd`; matching is plain equality without regard to case.
+/// One condition on a node, such as `node.labels.disk==ssd`; matching is plain equality without regard to
+/// case.
 package struct PlacementConstraint: Sendable, Hashable {
     package var key: String
     package var isEqual: Bool
@@ -19,7 +20,8 @@ package struct PlacementConstraint: Sendable, Hashable {
         (self.key, self.isEqual, self.value) = (key, isEqual, value)
     }
 
-    /// Whether a node fulfils the condition; a missing label is an empty string, an unknown key never matches.
+    /// Whether a node fulfils the condition; a missing label is an empty string, an unknown key never
+    /// matches.
     package func matches(_ node: Node) -> Bool {
         let lower = key.lowercased()
         switch lower {

@@ -174,7 +174,8 @@ package struct SwarmTask: Sendable, Codable, Equatable, SwarmObject {
             nodeID = "NodeID", status = "Status", desiredState = "DesiredState",
             networksAttachments = "NetworksAttachments", genericResources = "GenericResources",
             jobIteration = "JobIteration", specVersion = "SpecVersion", serviceName = "ServiceName",
-            serviceLabels = "ServiceLabels", endpoint = "Endpoint", startAfter = "StartAfter", registryAuth = "RegistryAuth"
+            serviceLabels = "ServiceLabels", endpoint = "Endpoint", startAfter = "StartAfter", registryAuth =
+            "RegistryAuth"
     }
 
     package var uniqueName: String? { nil }

@@ -51,7 +51,7 @@ import Testing
 
     @Test func `pure modules reach for no clock, thread, randomness or framework`() {
         let banned = [
-            "import Foundation", "import NIO", " async ", "await ", "Task {", "Task.detached", ".random(in: ",
+            "import Foundation", "import NIO", " async ", "await ", " Task {", "Task.detached", ".random(in: ",
             ".shuffled()", ".randomElement()", "Logger", "Mutex", "fatalError(", "ContinuousClock", "Glibc",
         ]
         for file in Self.files(under: "Sources") where Self.pure.contains(file.module) {

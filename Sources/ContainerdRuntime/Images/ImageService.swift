@@ -44,7 +44,7 @@ package actor ImageService {
             record = try await containerd("Images.Get") {
                 try await client.images.get(.with { $0.name = name }, options: ContainerdClient.quick).image
             }
-        } catch where error.code == .notFound {
+        } catch  where error.code == .notFound {
             throw SwarmError(.notFound, "No such image: \(try Self.familiarName(reference))")
         }
         let image = try await describe(record)
@@ -52,14 +52,19 @@ package actor ImageService {
         return image
     }
 
-    private func describe(_ record: Containerd_Services_Images_V1_Image) async throws(SwarmError) -> ResolvedImage {
+    private func describe(_ record: Containerd_Services_Images_V1_Image) async throws(SwarmError)
+        -> ResolvedImage
+    {
         let content = ContentWriter(client: client, lease: "")
-        let manifest: ImageManifest = try Self.decode(try await content.read(record.target.digest), "manifest")
-        let configuration: ImageFile = try Self.decode(try await content.read(manifest.config.digest), "configuration")
+        let manifest: ImageManifest = try Self.decode(
+            try await content.read(record.target.digest), "manifest")
+        let configuration: ImageFile = try Self.decode(
+            try await content.read(manifest.config.digest), "configuration")
         return ResolvedImage(
             id: manifest.config.digest, name: record.name, targetDigest: record.target.digest,
             topChainID: Self.chainIDs(configuration.rootfs.diffIDs).last ?? "",
-            configuration: configuration.config ?? ImageConfiguration(), diffIDs: configuration.rootfs.diffIDs,
+            configuration: configuration.config ?? ImageConfiguration(),
+            diffIDs: configuration.rootfs.diffIDs,
             created: configuration.created.flatMap { Timestamp($0) } ?? .zero,
             architecture: configuration.architecture, os: configuration.os,
             sizeBytes: manifest.layers.reduce(0) { $0 + $1.size })
@@ -112,13 +117,15 @@ package actor ImageService {
             let layerType = "application/vnd.docker.image.rootfs.diff.tar"
             try await writer.relabel(layer.digest, ["containerd.io/uncompressed": layer.digest])
             let file = ImageFile(
-                created: Timestamp(nanoseconds: Self.wallClock()).description, architecture: "amd64", os: "linux",
+                created: Timestamp(nanoseconds: Self.wallClock()).description, architecture: "amd64",
+                os: "linux",
                 config: configuration, rootfs: .init(type: "layers", diffIDs: [layer.digest]))
             let config = try await writer.write(
                 try Self.encode(file), mediaType: "application/vnd.docker.container.image.v1+json",
                 labels: ["containerd.io/gc.ref.snapshot.\(Self.snapshotter)": layer.digest])
             let manifest = ImageManifest(
-                schemaVersion: 2, mediaType: "application/vnd.docker.distribution.manifest.v2+json", config: config,
+                schemaVersion: 2, mediaType: "application/vnd.docker.distribution.manifest.v2+json",
+                config: config,
                 layers: [BlobDescriptor(mediaType: layerType, digest: layer.digest, size: layer.size)])
             let target = try await writer.write(
                 try Self.encode(manifest), mediaType: manifest.mediaType ?? "",
@@ -141,12 +148,14 @@ package actor ImageService {
     /// Applies layers one after another, each on top of the one before; what is there already is left alone.
     func unpack(_ layers: [BlobDescriptor], diffIDs: [String], lease: String) async throws(SwarmError) {
         guard layers.count == diffIDs.count else {
-            throw SwarmError(.invalidArgument, "the image names \(diffIDs.count) layers but has \(layers.count)")
+            throw SwarmError(
+                .invalidArgument, "the image names \(diffIDs.count) layers but has \(layers.count)")
         }
         var parent = ""
         for (index, chainID) in Self.chainIDs(diffIDs).enumerated() {
             if try await !snapshotExists(chainID) {
-                try await extract(layers[index], diffID: diffIDs[index], parent: parent, chainID: chainID, lease)
+                try await extract(
+                    layers[index], diffID: diffIDs[index], parent: parent, chainID: chainID, lease)
             }
             parent = chainID
         }
@@ -162,7 +171,7 @@ package actor ImageService {
                     }, options: ContainerdClient.quick)
             }
             return true
-        } catch where error.code == .notFound {
+        } catch  where error.code == .notFound {
             return false
         }
     }
@@ -194,7 +203,8 @@ package actor ImageService {
                 ).applied.digest
             }
             guard applied == diffID else {
-                throw SwarmError(.invalidArgument, "layer \(layer.digest) unpacks to \(applied), not to \(diffID)")
+                throw SwarmError(
+                    .invalidArgument, "layer \(layer.digest) unpacks to \(applied), not to \(diffID)")
             }
             try await containerd("Snapshots.Commit") {
                 _ = try await client.snapshots.commit(
@@ -225,9 +235,10 @@ package actor ImageService {
         }
         do {
             try await containerd("Images.Create") {
-                _ = try await client.images.create(.with { $0.image = image }, options: ContainerdClient.quick)
+                _ = try await client.images.create(
+                    .with { $0.image = image }, options: ContainerdClient.quick)
             }
-        } catch where error.code == .conflict {
+        } catch  where error.code == .conflict {
             try await containerd("Images.Update") {
                 _ = try await client.images.update(
                     .with {

@@ -1,4 +1,5 @@
-/// Docker's default system-call filter for a container with the default capabilities on x86_64: everything not listed
+/// Docker's default system-call filter for a container with the default capabilities on x86_64: everything
+/// not listed
 /// fails with EPERM. Recorded from Docker Engine 20.10.
 enum SeccompProfile {
     static let allowed = """

@@ -2,7 +2,8 @@ import Ports
 import SwarmCore
 import SwarmModel
 
-/// Docker's default container, with what the task asks for on top; pure, so that it can be compared as a value.
+/// Docker's default container, with what the task asks for on top; pure, so that it can be compared as a
+/// value.
 struct SpecificationBuilder {
     var request: ContainerRequest
     var image: ImageConfiguration
@@ -51,13 +52,15 @@ struct SpecificationBuilder {
             mounts: mounts(), linux: linux())
     }
 
-    /// The image's entrypoint and command, overridden by the task's: an entrypoint of its own drops the image's command.
+    /// The image's entrypoint and command, overridden by the task's: an entrypoint of its own drops the
+    /// image's command.
     func arguments() throws(SwarmError) -> [String] {
         let entrypoint = spec.command ?? image.entrypoint ?? []
         let command = spec.args ?? (spec.command == nil ? image.cmd ?? [] : [])
         let arguments = entrypoint + command
         guard !arguments.isEmpty else {
-            throw SwarmError(.invalidArgument, "No command specified: the image has none, give one with the service")
+            throw SwarmError(
+                .invalidArgument, "No command specified: the image has none, give one with the service")
         }
         return spec.initProcess == true ? [Self.initProgram, "--"] + arguments : arguments
     }
@@ -67,7 +70,8 @@ struct SpecificationBuilder {
         return directory.isEmpty ? "/" : directory
     }
 
-    /// PATH, HOSTNAME and TERM, then the image's variables, then the task's; a later value replaces an earlier one.
+    /// PATH, HOSTNAME and TERM, then the image's variables, then the task's; a later value replaces an
+    /// earlier one.
     func environment() -> [String] {
         var names: [String] = []
         var values: [String: String] = [:]
@@ -99,7 +103,8 @@ struct SpecificationBuilder {
 
     private static let otherCapabilities = [
         "CAP_DAC_READ_SEARCH", "CAP_LINUX_IMMUTABLE", "CAP_NET_BROADCAST", "CAP_NET_ADMIN", "CAP_IPC_LOCK",
-        "CAP_IPC_OWNER", "CAP_SYS_MODULE", "CAP_SYS_RAWIO", "CAP_SYS_PTRACE", "CAP_SYS_PACCT", "CAP_SYS_ADMIN",
+        "CAP_IPC_OWNER", "CAP_SYS_MODULE", "CAP_SYS_RAWIO", "CAP_SYS_PTRACE", "CAP_SYS_PACCT",
+        "CAP_SYS_ADMIN",
         "CAP_SYS_BOOT", "CAP_SYS_NICE", "CAP_SYS_RESOURCE", "CAP_SYS_TIME", "CAP_SYS_TTY_CONFIG", "CAP_LEASE",
         "CAP_AUDIT_CONTROL", "CAP_MAC_OVERRIDE", "CAP_MAC_ADMIN", "CAP_SYSLOG", "CAP_WAKE_ALARM",
         "CAP_BLOCK_SUSPEND", "CAP_AUDIT_READ",
@@ -109,7 +114,8 @@ struct SpecificationBuilder {
         let limits = (spec.ulimits ?? []).map { limit in
             OCISpecification.ResourceLimit(
                 type: "RLIMIT_" + limit.name.uppercased(),
-                hard: limit.hard < 0 ? .max : UInt64(limit.hard), soft: limit.soft < 0 ? .max : UInt64(limit.soft))
+                hard: limit.hard < 0 ? .max : UInt64(limit.hard),
+                soft: limit.soft < 0 ? .max : UInt64(limit.soft))
         }
         return limits.isEmpty ? nil : limits
     }
@@ -118,7 +124,8 @@ struct SpecificationBuilder {
 
     func mounts() -> [OCISpecification.Mount] {
         var mounts: [OCISpecification.Mount] = [
-            .init(destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"]),
+            .init(
+                destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"]),
             .init(
                 destination: "/dev", type: "tmpfs", source: "tmpfs",
                 options: ["nosuid", "strictatime", "mode=755", "size=65536k"]),
@@ -126,12 +133,14 @@ struct SpecificationBuilder {
                 destination: "/dev/pts", type: "devpts", source: "devpts",
                 options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
             .init(
-                destination: "/sys", type: "sysfs", source: "sysfs", options: ["nosuid", "noexec", "nodev", "ro"]),
+                destination: "/sys", type: "sysfs", source: "sysfs",
+                options: ["nosuid", "noexec", "nodev", "ro"]),
             .init(
                 destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup",
                 options: ["ro", "nosuid", "noexec", "nodev"]),
             .init(
-                destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: ["nosuid", "noexec", "nodev"]),
+                destination: "/dev/mqueue", type: "mqueue", source: "mqueue",
+                options: ["nosuid", "noexec", "nodev"]),
             .init(
                 destination: "/dev/shm", type: "tmpfs", source: "shm",
                 options: ["nosuid", "noexec", "nodev", "mode=1777", "size=67108864"]),
@@ -141,7 +150,8 @@ struct SpecificationBuilder {
         for name in ["resolv.conf", "hostname", "hosts"] where !replaced.contains("/etc/" + name) {
             if name == "resolv.conf" && request.resolvConf == nil && request.network != .host { continue }
             mounts.append(
-                .init(destination: "/etc/" + name, type: "bind", source: "\(directory)/\(name)", options: own))
+                .init(destination: "/etc/" + name, type: "bind", source: "\(directory)/\(name)", options: own)
+            )
         }
         if spec.initProcess == true {
             mounts.append(
@@ -168,7 +178,8 @@ struct SpecificationBuilder {
         if usesCgroupV2 { namespaces.append(.init(type: "cgroup")) }
         var sysctls = spec.sysctls ?? [:]
         if hasOwnNetwork {
-            sysctls["net.ipv4.ip_unprivileged_port_start"] = sysctls["net.ipv4.ip_unprivileged_port_start"] ?? "0"
+            sysctls["net.ipv4.ip_unprivileged_port_start"] =
+                sysctls["net.ipv4.ip_unprivileged_port_start"] ?? "0"
             sysctls["net.ipv4.ping_group_range"] = sysctls["net.ipv4.ping_group_range"] ?? "0 2147483647"
         }
         let isUnconfined = spec.privileges?.seccomp?.mode == "unconfined"

@@ -1,6 +1,7 @@
 package import SwarmCore
 
-/// What Docker refuses in a service, in its order and words; references to other objects are checked elsewhere.
+/// What Docker refuses in a service, in its order and words; references to other objects are checked
+/// elsewhere.
 extension ServiceSpec {
     package func validate() throws(SwarmError) {
         try validateEngineWords()
@@ -23,7 +24,9 @@ extension ServiceSpec {
 
     /// Enumerated words, which the engine refuses before the control API sees them.
     private func validateEngineWords() throws(SwarmError) {
-        let modes = [mode.replicated != nil, mode.global != nil, mode.replicatedJob != nil, mode.globalJob != nil]
+        let modes = [
+            mode.replicated != nil, mode.global != nil, mode.replicatedJob != nil, mode.globalJob != nil,
+        ]
         guard modes.filter({ $0 }).count <= 1 else {
             throw Rejection.engine("must specify only one service mode")
         }
@@ -31,9 +34,10 @@ extension ServiceSpec {
         guard ["", "any", "on-failure", "none"].contains(condition) else {
             throw Rejection.engine("invalid RestartCondition: \"\(condition)\"")
         }
-        for (config, actions) in [(updateConfig, ["", "pause", "continue", "rollback"]),
-            (rollbackConfig, ["", "pause", "continue"])]
-        {
+        for (config, actions) in [
+            (updateConfig, ["", "pause", "continue", "rollback"]),
+            (rollbackConfig, ["", "pause", "continue"]),
+        ] {
             let (action, order) = (config?.failureAction ?? "", config?.order ?? "")
             guard actions.contains(action) else {
                 throw Rejection.engine("unrecognized update failure action \(action)")
@@ -47,7 +51,9 @@ extension ServiceSpec {
             throw Rejection.engine("invalid resolution mode: \"\(resolution)\"")
         }
         let runtime = taskTemplate.runtime ?? ""
-        guard ["", "container", "attachment"].contains(runtime) else { throw Rejection.engine("unsupported runtime") }
+        guard ["", "container", "attachment"].contains(runtime) else {
+            throw Rejection.engine("unsupported runtime")
+        }
         guard taskTemplate.containerSpec != nil || taskTemplate.networkAttachmentSpec != nil else {
             throw Rejection.engine("mismatched Runtime and *Spec fields")
         }
@@ -56,7 +62,9 @@ extension ServiceSpec {
     private static func validate(_ config: UpdateConfig?) throws(SwarmError) {
         guard let config else { return }
         if (config.delay ?? 0) < 0 { throw Rejection.invalid("TaskSpec: update-delay cannot be negative") }
-        if (config.monitor ?? 0) < 0 { throw Rejection.invalid("TaskSpec: update-monitor cannot be negative") }
+        if (config.monitor ?? 0) < 0 {
+            throw Rejection.invalid("TaskSpec: update-monitor cannot be negative")
+        }
         guard (0...1).contains(config.maxFailureRatio) else {
             throw Rejection.invalid("TaskSpec: update-maxfailureratio cannot be less than 0 or bigger than 1")
         }
@@ -65,7 +73,8 @@ extension ServiceSpec {
     private static func validate(_ endpoint: EndpointSpec?) throws(SwarmError) {
         let ports = endpoint?.ports ?? []
         if endpoint?.mode == "dnsrr" && ports.contains(where: { !$0.isHostMode }) {
-            throw Rejection.invalid("EndpointSpec: port published with ingress mode can't be used with dnsrr mode")
+            throw Rejection.invalid(
+                "EndpointSpec: port published with ingress mode can't be used with dnsrr mode")
         }
         var seen: Set<PortConfig> = []
         for port in ports {
@@ -98,8 +107,12 @@ extension TaskSpec {
     func validate() throws(SwarmError) {
         try validate(resources?.limits?.nanoCPUs, resources?.limits?.memoryBytes)
         try validate(resources?.reservations?.nanoCPUs, resources?.reservations?.memoryBytes)
-        if (restartPolicy?.delay ?? 0) < 0 { throw Rejection.invalid("TaskSpec: restart-delay cannot be negative") }
-        if (restartPolicy?.window ?? 0) < 0 { throw Rejection.invalid("TaskSpec: restart-window cannot be negative") }
+        if (restartPolicy?.delay ?? 0) < 0 {
+            throw Rejection.invalid("TaskSpec: restart-delay cannot be negative")
+        }
+        if (restartPolicy?.window ?? 0) < 0 {
+            throw Rejection.invalid("TaskSpec: restart-window cannot be negative")
+        }
         for text in constraintTexts { _ = try PlacementConstraint(text) }
         try containerSpec?.validate()
     }
@@ -117,7 +130,9 @@ extension TaskSpec {
     /// Go's `%g`: an exponent has at least two digits.
     private static func shortest(_ value: Double) -> String {
         let text = "\(value)"
-        guard let mark = text.firstIndex(of: "e"), text.distance(from: mark, to: text.endIndex) == 3 else { return text }
+        guard let mark = text.firstIndex(of: "e"), text.distance(from: mark, to: text.endIndex) == 3 else {
+            return text
+        }
         let exponent = text[text.index(after: mark)...]
         return text[...mark] + exponent.prefix(1) + "0" + exponent.dropFirst()
     }
