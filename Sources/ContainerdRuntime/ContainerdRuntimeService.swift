@@ -88,6 +88,17 @@ package actor ContainerdRuntimeService {
         for (_, subscriber) in subscribers { subscriber.finish() }
         client.shutdown()
         await supervisor?.stop(everything: everything)
+        if everything { removeControlGroups() }
+    }
+
+    /// runc removes a container's own control group but not the one above it.
+    private func removeControlGroups() {
+        let base = "/sys/fs/cgroup"
+        let hierarchies = (try? FileManager.default.contentsOfDirectory(atPath: base)) ?? []
+        for hierarchy in [""] + hierarchies.map({ "/" + $0 }) {
+            // Fails, as it must, where somebody else's containers are still in it.
+            _ = unsafe rmdir(base + hierarchy + configuration.cgroupParent)
+        }
     }
 
     static func noSuchContainer(_ id: String) -> SwarmError {

@@ -78,6 +78,19 @@ extension ContainerdRuntimeService {
         }
     }
 
+    @Test func `removing everything leaves no control group behind`() async throws {
+        var parent = ""
+        try await withRuntime { runtime, configuration in
+            parent = configuration.cgroupParent
+            _ = try await runtime.run(request(["true"]))
+        }
+        let left = try FileManager.default.contentsOfDirectory(atPath: "/sys/fs/cgroup").filter {
+            FileManager.default.fileExists(atPath: "/sys/fs/cgroup/\($0)\(parent)")
+        }
+        #expect(parent != "")
+        #expect(left == [])
+    }
+
     @Test func `user, groups, environment, directory and host name are what the task asked for`() async throws {
         try await withRuntime { runtime, _ in
             let script = "id -u; id -g; id -G; echo $GREETING; pwd; hostname; cat /proc/self/status | grep CapEff"
