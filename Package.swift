@@ -28,6 +28,12 @@ let grpc: [Target.Dependency] = [
     product("SwiftProtobuf", "swift-protobuf"),
 ]
 
+let nio: [Target.Dependency] = [product("NIOCore", "swift-nio"), product("NIOPosix", "swift-nio")]
+let nioHTTP = product("NIOHTTP1", "swift-nio")
+let nioSSL = product("NIOSSL", "swift-nio-ssl")
+let httpClient = product("AsyncHTTPClient", "async-http-client")
+let argumentParser = product("ArgumentParser", "swift-argument-parser")
+
 let modules: [Module] = [
     // Words
     Module("SwarmCore", .pure),
@@ -37,14 +43,33 @@ let modules: [Module] = [
     // Pure
     Module("Consensus", .pure, ["SwarmCore"], collections),
     Module("Store", .pure, ["SwarmCore", "SwarmModel"], collections),
+    Module("Allocation", .pure, ["SwarmCore", "SwarmModel", "Store"]),
+    Module("Scheduling", .pure, ["SwarmCore", "SwarmModel", "Store"]),
+    Module("Orchestration", .pure, ["SwarmCore", "SwarmModel", "Store"]),
     Module("Execution", .pure, ["SwarmCore", "SwarmModel"]),
     Module("Overlay", .pure, ["SwarmCore"]),
+    Module("NameService", .pure, ["SwarmCore"]),
+    Module(
+        "SwarmNode", .pure,
+        [
+            "SwarmCore", "SwarmModel", "Consensus", "Store", "Allocation", "Scheduling", "Orchestration",
+            "Execution", "Overlay", "NameService", "Ports",
+        ]),
     // Adapters
+    Module(
+        "ClusterSecurity", .adapter, ["SwarmCore", "COpenSSL"],
+        [
+            product("X509", "swift-certificates"), product("Crypto", "swift-crypto"),
+            product("SwiftASN1", "swift-asn1"),
+        ]),
     Module("Persistence", .adapter, ["SwarmCore", "Consensus", "CSQLite"]),
     Module("ContainerdAPI", .adapter, [], grpc),
     Module(
+        "ImageRegistry", .adapter, ["SwarmCore", "SwarmModel", "Ports"],
+        nio + [product("Crypto", "swift-crypto"), httpClient, logging, nioSSL, nioHTTP]),
+    Module(
         "ContainerdRuntime", .adapter,
-        ["SwarmCore", "SwarmModel", "Ports", "ContainerdAPI", "CLinux"],
+        ["SwarmCore", "SwarmModel", "Ports", "ContainerdAPI", "ImageRegistry", "CLinux"],
         grpc + [
             product("Crypto", "swift-crypto"), logging,
             product("GRPCNIOTransportHTTP2Posix", "grpc-swift-nio-transport"),
@@ -53,6 +78,22 @@ let modules: [Module] = [
         "LinuxNetwork", .adapter,
         ["SwarmCore", "Overlay", "CNetlink", "CNFTables", "CLinux"],
         [logging]),
+    Module("DNSServer", .adapter, ["SwarmCore", "NameService", "CLinux", "CNFTables"], nio + [logging]),
+    Module("EngineHTTP", .adapter, [], nio + [nioHTTP, nioSSL, logging]),
+    Module(
+        "DockerAPI", .adapter, ["SwarmCore", "SwarmModel", "Store", "Ports", "SwarmNode", "EngineHTTP"],
+        nio + [nioHTTP, logging]),
+    Module("SwarmClient", .adapter, ["SwarmCore", "SwarmModel"], nio + [nioHTTP]),
+    Module(
+        "SwarmDaemon", .adapter,
+        [
+            "SwarmCore", "SwarmModel", "Store", "Consensus", "Ports", "SwarmNode", "Overlay", "NameService",
+            "Execution", "ClusterSecurity", "Persistence", "ContainerdRuntime", "LinuxNetwork", "DNSServer",
+            "EngineHTTP", "DockerAPI", "CLinux",
+        ],
+        nio + [logging]),
+    Module("swarmd", .executable, ["SwarmCore", "SwarmDaemon"], [argumentParser, logging]),
+    Module("swarmctl", .executable, ["SwarmCore", "SwarmModel", "SwarmClient"], [argumentParser]),
 ]
 
 /// Test targets and the modules that each exercises; a test target may import only these.
@@ -60,16 +101,27 @@ let tests: [(name: String, targets: [String], products: [Target.Dependency])] =
     modules.filter { $0.tier == .pure && $0.name != "Ports" }
     .map { ("\($0.name)Tests", [$0.name] + $0.targets, $0.products) } + [
         ("TidyTests", ["SwarmCore"], []),
+        ("ClusterSecurityTests", ["ClusterSecurity", "SwarmCore"], []),
         ("PersistenceTests", ["Persistence", "SwarmCore", "Consensus"], []),
         (
             "ContainerdRuntimeTests",
-            ["ContainerdRuntime", "ContainerdAPI", "SwarmCore", "SwarmModel", "Ports"], grpc + [logging]
+            ["ContainerdRuntime", "ContainerdAPI", "ImageRegistry", "SwarmCore", "SwarmModel", "Ports"],
+            grpc + [logging]
         ),
+        ("ImageRegistryTests", ["ImageRegistry", "SwarmCore", "SwarmModel", "Ports"], [logging]),
         (
             "LinuxNetworkTests",
             ["LinuxNetwork", "SwarmCore", "Overlay", "CNetlink", "CNFTables", "CLinux"],
             [logging]
         ),
+        ("DNSServerTests", ["DNSServer", "NameService", "SwarmCore", "CLinux"], nio + [logging]),
+        ("EngineHTTPTests", ["EngineHTTP"], nio + [product("NIOEmbedded", "swift-nio"), nioHTTP, logging]),
+        (
+            "DockerAPITests",
+            ["DockerAPI", "EngineHTTP", "SwarmCore", "SwarmModel", "Store", "Ports", "SwarmNode"], nio + [nioHTTP]
+        ),
+        ("swarmctlTests", ["swarmctl", "SwarmClient", "SwarmCore", "SwarmModel"], [argumentParser]),
+        ("SwarmDaemonTests", ["SwarmDaemon", "SwarmCore", "SwarmModel", "SwarmNode"], []),
     ]
 
 let checked: [SwiftSetting] = [
@@ -133,6 +185,12 @@ let corePackages: [Package.Dependency] = [
     .package(url: "https://github.com/apple/swift-collections", from: "1.6.0")
 ]
 let adapterPackages: [Package.Dependency] = [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+    .package(url: "https://github.com/apple/swift-certificates", from: "1.21.1"),
+    .package(url: "https://github.com/apple/swift-asn1", from: "1.7.4"),
+    .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),

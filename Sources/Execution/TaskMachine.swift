@@ -27,6 +27,8 @@ package enum TaskEvent: Sendable, Equatable {
     case detached
     case removed
     case failed(TaskOperation, String)
+    /// The image brings a health check of its own; comes before `created`.
+    case healthCheckFound
     case exited(code: Int, oomKilled: Bool)
     case health(isHealthy: Bool, output: String)
     /// The agent came back and found the container in this state.
@@ -47,7 +49,7 @@ package enum AdoptedContainer: Sendable, Equatable {
 package struct TaskMachine: Sendable, Equatable {
     package let taskID: ObjectID
     package let containerID: String
-    package let hasHealthCheck: Bool
+    package private(set) var hasHealthCheck: Bool
     package private(set) var status: TaskStatus
     package private(set) var desired: TaskState
     private var step: Step = .idle
@@ -103,6 +105,9 @@ package struct TaskMachine: Sendable, Equatable {
             step = .created
             report(.ready, "prepared", at: time)
             return proceed(at: time)
+        case .healthCheckFound:
+            hasHealthCheck = true
+            return []
         case .started(let pid): return started(pid, at: time)
         case .withdrawn:
             guard step == .withdrawing else { return [] }

@@ -1,0 +1,85 @@
+import Store
+import SwarmCore
+import SwarmModel
+
+/// Jobs run to completion; histories are cut; what no service wants goes.
+extension Workspace {
+    /// Starts what a job still lacks and replaces what failed, as its restart policy says.
+    mutating func reconcileJob(_ service: Service) {
+        let iteration = service.jobStatus?.jobIteration
+        for task in store.tasks(ofService: service.id)
+        where task.jobIteration != iteration && task.isCurrent && !task.isStopped {
+            want(.shutdown, of: task)
+        }
+        let all = slots(of: service).mapValues { slot in
+            Slot(key: slot.key, tasks: slot.tasks.filter { $0.jobIteration == iteration })
+        }
+        let active = all.values.reduce(0) { $0 + $1.current.filter { !$0.isStopped }.count }
+        let wanted: [SlotKey]
+        if service.spec.isGlobal {
+            wanted = store.nodes.sorted.filter { node in
+                node.mayKeepTasks && node.spec.availability == "active"
+                    && node.satisfies(service.spec.taskTemplate.placement)
+            }.map { .node($0.id) }
+        } else {
+            wanted = (0..<Int(clamping: service.spec.totalCompletions)).map { .number($0) }
+        }
+        var room = service.spec.isGlobal ? wanted.count : Int(clamping: service.spec.maxConcurrent) - active
+        for key in wanted where room > 0 {
+            guard !draft.isFull else { return revisit(at: now) }
+            let slot = all[key] ?? Slot(key: key, tasks: [])
+            let isOpen = slot.current.contains { !$0.isStopped }
+            guard !isOpen, !slot.tasks.contains(where: { $0.status.state == .complete }) else { continue }
+            var startAfter: Timestamp?
+            if let last = slot.newest {
+                guard RestartDecision.shouldRestart(last, in: slot, spec: service.spec) else { continue }
+                want(.shutdown, of: last)
+                startAfter = last.status.timestamp + service.spec.taskTemplate.restartDelay
+            }
+            createTask(of: service, in: key, desired: .ready, startAfter: startAfter)
+            room -= 1
+        }
+        promote(service, to: .complete)
+    }
+
+    /// Tasks of services that are gone go too; tasks of nodes that stayed away too long free what they hold.
+    mutating func giveUpLostTasks() {
+        for task in store.tasks.sorted {
+            guard draft.accepts(.task, task.id) else { return revisit(at: now) }
+            if let service = task.serviceID, store.services[service] == nil {
+                want(.remove, of: task)
+            }
+            guard !task.isStopped, let id = task.nodeID, let node = store.nodes[id], node.status.state == "down"
+            else { continue }
+            let limit = node.updatedAt + Reconciler.orphanAfter
+            guard limit <= now else {
+                revisit(at: limit)
+                continue
+            }
+            var lost = draft.store.tasks[task.id] ?? task
+            lost.status.state = .orphaned
+            lost.status.timestamp = now
+            lost.status.message = "node has been down for too long"
+            draft.put(.task(lost))
+        }
+    }
+
+    /// Removes what is to be removed and no longer runs, and the oldest of each slot beyond the history limit.
+    mutating func reap() {
+        let limit = store.cluster?.taskHistoryLimit ?? 5
+        for task in store.tasks.sorted where task.desiredState == .remove {
+            guard draft.accepts(.task, task.id) else { return revisit(at: now) }
+            if task.isStopped || task.status.state < .assigned { draft.remove(.task, task.id) }
+        }
+        guard limit >= 0 else { return }
+        for service in store.services.sorted {
+            for (_, slot) in slots(of: service) where Int64(slot.tasks.count) > limit {
+                let old = slot.tasks.filter { $0.isStopped && $0.desiredState >= .shutdown }
+                for task in old.prefix(slot.tasks.count - Int(limit)) {
+                    guard draft.accepts(.task, task.id) else { return revisit(at: now) }
+                    draft.remove(.task, task.id)
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,120 @@
+import Store
+import SwarmCore
+import SwarmModel
+
+/// Rolling updates and rollbacks: batches of slots move to the service's new template while failures are counted.
+///
+/// Nothing but the store is remembered: a slot is outdated, in progress or done by its tasks alone, so a new
+/// leader goes on with the very next slot.
+extension Workspace {
+    mutating func updateProgress(_ service: Service) {
+        var service = service
+        let slots = slots(of: service).sorted { $0.key < $1.key }.map(\.value)
+        let occupied = slots.filter { !$0.current.isEmpty }
+        let outdated = occupied.filter { slot in !slot.current.contains { isCurrentVersion($0, of: service) } }
+        let isRollback = service.updateStatus?.state?.hasPrefix("rollback") == true
+        let states = ["paused", "rollback_paused"]
+        if let state = service.updateStatus?.state, states.contains(state) { return }
+        finishReplacements(occupied, of: service)
+        guard !outdated.isEmpty || ["updating", "rollback_started"].contains(service.updateStatus?.state) else {
+            return
+        }
+        if service.updateStatus?.state != "updating" && service.updateStatus?.state != "rollback_started" {
+            service.updateStatus = UpdateStatus(state: "updating", startedAt: now, message: "update in progress")
+            draft.put(.service(service))
+        }
+        let config = isRollback ? service.spec.rollback : service.spec.update
+        let started = service.updateStatus?.startedAt ?? now
+        let renewed = slots.filter { slot in slot.tasks.contains { isRenewed($0, of: service, since: started) } }
+        if giveUpOnFailures(renewed, &service, config, since: started, isRollback: isRollback) { return }
+        let busy = renewed.filter { isBusy($0, of: service, config, since: started) }
+        if outdated.isEmpty && busy.isEmpty {
+            service.updateStatus?.state = isRollback ? "rollback_completed" : "completed"
+            service.updateStatus?.completedAt = now
+            service.updateStatus?.message = isRollback ? "rollback completed" : "update completed"
+            draft.put(.service(service))
+            return
+        }
+        let room = config.parallelism == 0 ? outdated.count : max(0, Int(clamping: config.parallelism) - busy.count)
+        for slot in outdated.prefix(room) {
+            guard !draft.isFull else { return revisit(at: now) }
+            replace(slot, of: service, startFirst: config.isStartFirst)
+        }
+    }
+
+    /// Whether a task was made from the service's template and endpoint as they are now.
+    func isCurrentVersion(_ task: SwarmTask, of service: Service) -> Bool {
+        task.spec == service.spec.taskTemplate
+            && (task.endpoint?.spec ?? EndpointSpec()) == (service.spec.endpointSpec ?? EndpointSpec())
+    }
+
+    private func isRenewed(_ task: SwarmTask, of service: Service, since start: Timestamp) -> Bool {
+        task.createdAt >= start && isCurrentVersion(task, of: service)
+    }
+
+    private mutating func replace(_ slot: Slot, of service: Service, startFirst: Bool) {
+        if startFirst {
+            createTask(of: service, in: slot.key, desired: .running)
+            return
+        }
+        for task in slot.current { want(.shutdown, of: task) }
+        createTask(of: service, in: slot.key, desired: .ready)
+    }
+
+    /// Start-first: the old task goes once the new one runs.
+    private mutating func finishReplacements(_ slots: [Slot], of service: Service) {
+        for slot in slots {
+            let isReplaced = slot.current.contains {
+                isCurrentVersion($0, of: service) && $0.status.state == .running
+            }
+            guard isReplaced else { continue }
+            for task in slot.current where !isCurrentVersion(task, of: service) { want(.shutdown, of: task) }
+        }
+    }
+
+    /// Whether a renewed slot still has to come up, or has not yet been up for the delay between batches.
+    private mutating func isBusy(
+        _ slot: Slot, of service: Service, _ config: UpdateConfig, since start: Timestamp
+    ) -> Bool {
+        guard let task = slot.tasks.last(where: { isRenewed($0, of: service, since: start) }) else { return false }
+        if task.status.state == .running {
+            let free = task.status.timestamp + config.effectiveDelay
+            guard free > now else { return false }
+            revisit(at: free)
+            return true
+        }
+        return task.isCurrent && !task.isStopped
+    }
+
+    /// Counts tasks that failed within the monitoring time and acts as the failure action says.
+    private mutating func giveUpOnFailures(
+        _ renewed: [Slot], _ service: inout Service, _ config: UpdateConfig, since start: Timestamp,
+        isRollback: Bool
+    ) -> Bool {
+        let failed = renewed.filter { slot in
+            slot.tasks.contains { task in
+                guard isRenewed(task, of: service, since: start) else { return false }
+                guard [.failed, .rejected].contains(task.status.state) else { return false }
+                return task.status.timestamp - task.createdAt <= config.effectiveMonitor
+                    || task.status.state == .rejected
+            }
+        }
+        guard !failed.isEmpty, config.action != "continue" else { return false }
+        let total = max(slots(of: service).count, 1)
+        guard Double(failed.count) / Double(total) > config.maxFailureRatio else { return false }
+        let culprit = failed[0].tasks.last { $0.status.state >= .failed }
+        let reason = "task \(culprit?.id ?? "") failed or was rejected"
+        if config.action == "rollback" && !isRollback, let previous = service.previousSpec {
+            (service.spec, service.previousSpec) = (previous, service.spec)
+            service.updateStatus = UpdateStatus(
+                state: "rollback_started", startedAt: now,
+                message: "update rolled back due to failure or early termination of \(reason.prefix(30))")
+        } else {
+            let what = isRollback ? "rollback" : "update"
+            service.updateStatus?.state = isRollback ? "rollback_paused" : "paused"
+            service.updateStatus?.message = "\(what) paused due to failure or early termination of \(reason)"
+        }
+        draft.put(.service(service))
+        return true
+    }
+}

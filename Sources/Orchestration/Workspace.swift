@@ -1,0 +1,80 @@
+import Store
+import SwarmCore
+import SwarmModel
+
+/// What every orchestration step works on: the draft, the time, and the earliest time at which to look again.
+struct Workspace<Generator: RandomNumberGenerator> {
+    var draft: StoreDraft
+    let now: Timestamp
+    var generator: Generator
+    private(set) var revisitAt: Timestamp?
+
+    init(draft: StoreDraft, now: Timestamp, generator: Generator) {
+        (self.draft, self.now, self.generator) = (draft, now, generator)
+    }
+
+    var store: ObjectStore { draft.store }
+
+    mutating func revisit(at time: Timestamp) { revisitAt = revisitAt.map { min($0, time) } ?? time }
+
+    /// Makes a task of a service as its spec is now.
+    mutating func createTask(
+        of service: Service, in key: SlotKey, desired: TaskState, startAfter: Timestamp? = nil
+    ) {
+        var task = SwarmTask(id: Identifier.random(using: &generator))
+        task.createdAt = now
+        task.updatedAt = now
+        task.spec = service.spec.taskTemplate
+        task.serviceID = service.id
+        switch key {
+        case .number(let number): task.slot = number
+        case .node(let id): task.nodeID = id
+        }
+        task.status = TaskStatus(timestamp: now, state: .new, message: "created")
+        task.desiredState = desired
+        task.startAfter = startAfter
+        task.jobIteration = service.jobStatus?.jobIteration
+        task.specVersion = service.specVersion
+        task.serviceName = service.spec.name
+        task.serviceLabels = service.spec.labels
+        task.endpoint = Endpoint(spec: service.spec.endpointSpec ?? EndpointSpec())
+        task.registryAuth = service.registryAuth
+        draft.put(.task(task))
+    }
+
+    /// Moves what is wanted of a task forward; a task that no agent knows of ends at once.
+    mutating func want(_ state: TaskState, of task: SwarmTask) {
+        var task = draft.store.tasks[task.id] ?? task
+        if task.desiredState < state { task.desiredState = state }
+        if state >= .shutdown && !task.isStopped {
+            if let node = task.nodeID, store.nodes[node] == nil {
+                task.status.state = .orphaned
+                task.status.timestamp = now
+                task.status.message = "node was removed"
+            } else if task.status.state < .assigned {
+                task.status.state = .shutdown
+                task.status.timestamp = now
+                task.status.message = "shutdown"
+                task.status.err = nil
+            }
+        }
+        draft.put(.task(task))
+    }
+
+    func slots(of service: Service) -> [SlotKey: Slot] {
+        Slot.group(store.tasks(ofService: service.id), isGlobal: service.spec.isGlobal)
+    }
+
+    /// Whether a task's node is gone, down or draining, so that the task must go.
+    func mustLeaveNode(_ task: SwarmTask) -> Bool {
+        guard let id = task.nodeID else { return false }
+        return store.nodes[id]?.mayKeepTasks != true
+    }
+
+    /// Whether a task no longer fits the node it was given, although nothing about the service changed.
+    func violatesPlacement(_ task: SwarmTask, _ service: Service) -> Bool {
+        guard let id = task.nodeID, let node = store.nodes[id], node.spec.availability == "active" else { return false }
+        guard task.spec.placement == service.spec.taskTemplate.placement else { return false }
+        return !node.satisfies(task.spec.placement)
+    }
+}

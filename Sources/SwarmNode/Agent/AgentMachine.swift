@@ -1,0 +1,283 @@
+package import Execution
+package import NameService
+package import Overlay
+package import Ports
+package import SwarmCore
+package import SwarmModel
+
+/// What the agent asks of its node; answers come back as ``AgentEvent``.
+package enum AgentEffect: Sendable {
+    case ensureImage(task: ObjectID, image: String, registryAuth: String?)
+    case createContainer(task: ObjectID, ContainerRequest)
+    case startContainer(task: ObjectID, containerID: String)
+    case stopContainer(task: ObjectID, containerID: String, gracePeriod: Duration)
+    case removeContainer(task: ObjectID, containerID: String)
+    /// Make the kernel and the resolvers match; answered by `.networkApplied` with the same version.
+    case applyNetworking(DesiredNetworking, NameSpaceView, version: UInt64)
+    case report([ObjectID: TaskStatus])
+}
+
+/// What resolvers must know: the names, and which container may see which networks.
+package struct NameSpaceView: Sendable, Equatable {
+    package var directory: ServiceDirectory
+    package var scopes: [String: ResolverScope]
+    /// Per container: nameservers that replace the host's.
+    package var upstreams: [String: [String]]
+
+    package init(
+        directory: ServiceDirectory = ServiceDirectory(networks: [:]), scopes: [String: ResolverScope] = [:],
+        upstreams: [String: [String]] = [:]
+    ) {
+        (self.directory, self.scopes, self.upstreams) = (directory, scopes, upstreams)
+    }
+}
+
+package enum AgentEvent: Sendable {
+    /// What the runtime holds when the agent comes up; nothing else is accepted before it.
+    case found([ContainerInfo])
+    case assigned(Assignment)
+    case task(ObjectID, TaskEvent)
+    case container(ContainerEvent)
+    /// `failures`: by container id, in words.
+    case networkApplied(version: UInt64, failures: [String: String])
+    case leave
+}
+
+/// The worker's half of a node: assignments in, runtime and network operations out.
+package struct AgentMachine: Sendable {
+    package internal(set) var assignment: Assignment?
+    var machines: [ObjectID: TaskMachine] = [:]
+    var tasks: [ObjectID: SwarmTask] = [:]
+    var taskIDsByContainer: [String: ObjectID] = [:]
+    /// Addresses on the node-local network, by container.
+    var localAddresses: [String: IPv4Address] = [:]
+    var networkVersion: UInt64 = 0
+    /// Tasks that wait for a network version, and for what.
+    var waiting: [(version: UInt64, task: ObjectID, event: TaskEvent)] = []
+    private var found: [String: ContainerInfo]?
+    private var isLeaving = false
+    var generator: SeededGenerator
+    let facts: AgentFacts
+    private var reported: [ObjectID: TaskStatus] = [:]
+    private var lastNetworking: DesiredNetworking?
+    private var lastView: NameSpaceView?
+
+    package init(facts: AgentFacts, seed: UInt64) {
+        self.facts = facts
+        generator = SeededGenerator(seed: seed)
+    }
+
+    package mutating func receive(_ event: AgentEvent, at time: Timestamp) -> [AgentEffect] {
+        var effects: [AgentEffect] = []
+        switch event {
+        case .found(let containers):
+            found = Dictionary(
+                containers.compactMap { info in info.labels[Label.taskID].map { ($0, info) } },
+                uniquingKeysWith: { first, _ in first })
+            for info in containers where info.labels[Label.taskID] != nil {
+                guard let text = info.labels[Label.localAddress], let address = IPv4Address(text) else { continue }
+                localAddresses[info.id] = address
+            }
+            if assignment != nil { effects += reconcile(at: time) }
+        case .assigned(let assignment):
+            guard !isLeaving else { return [] }
+            self.assignment = assignment
+            if found != nil { effects += reconcile(at: time) }
+        case .task(let id, let taskEvent): effects += step(id, at: time) { $0.receive(taskEvent, at: time) }
+        case .container(let containerEvent): effects += observe(containerEvent, at: time)
+        case .networkApplied(let version, let failures):
+            effects += networkApplied(version, failures: failures, at: time)
+        case .leave:
+            isLeaving = true
+            for id in machines.keys.sorted() { effects += step(id, at: time) { $0.remove(at: time) } }
+        }
+        return effects + settle()
+    }
+
+    /// Whether nothing of the swarm runs here any more.
+    package var isEmpty: Bool { machines.isEmpty }
+    package func containerID(ofTask id: ObjectID) -> String? { machines[id]?.containerID }
+
+    // MARK: Steps
+
+    private mutating func reconcile(at time: Timestamp) -> [AgentEffect] {
+        guard let assignment else { return [] }
+        var effects: [AgentEffect] = []
+        let listed = Dictionary(assignment.tasks.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
+        for task in assignment.tasks {
+            tasks[task.id] = task
+            if machines[task.id] == nil { effects += adopt(task, at: time) }
+            effects += step(task.id, at: time) { $0.receive(.desired(task.desiredState), at: time) }
+        }
+        for id in machines.keys.sorted() where listed[id] == nil {
+            effects += step(id, at: time) { $0.remove(at: time) }
+        }
+        // Containers of tasks that are no longer ours: left over from before a restart.
+        for (id, info) in (found ?? [:]).sorted(by: { $0.key < $1.key }) where machines[id] == nil {
+            effects.append(.removeContainer(task: id, containerID: info.id))
+        }
+        found = [:]
+        return effects
+    }
+
+    private mutating func adopt(_ task: SwarmTask, at time: Timestamp) -> [AgentEffect] {
+        let info = found?.removeValue(forKey: task.id)
+        let containerID =
+            info?.id ?? task.status.containerStatus?.containerID ?? Identifier.randomHex(using: &generator)
+        var machine = TaskMachine(task: task, containerID: containerID, hasHealthCheck: facts.hasHealthCheck(task))
+        taskIDsByContainer[containerID] = task.id
+        let event: TaskEvent
+        switch info?.state {
+        case .created: event = .adopted(.created)
+        case .running, .paused:
+            machine = TaskMachine(
+                task: task, containerID: containerID, hasHealthCheck: facts.hasHealthCheck(task) || info?.health != HealthStatus.none)
+            event = .adopted(.running(pid: info?.pid ?? 0, isHealthy: info?.health == .healthy))
+        case .exited: event = .adopted(.exited(code: info?.exitCode ?? 137))
+        case nil: event = task.status.state > .assigned ? .adopted(.missing) : .begin
+        }
+        machines[task.id] = machine
+        return step(task.id, at: time) { $0.receive(event, at: time) }
+    }
+
+    /// Runs one task's machine and turns its operations into effects.
+    private mutating func step(
+        _ id: ObjectID, at time: Timestamp, _ body: (inout TaskMachine) -> [TaskOperation]
+    ) -> [AgentEffect] {
+        guard var machine = machines[id] else { return [] }
+        let operations = body(&machine)
+        machines[id] = machine
+        return operations.compactMap { perform($0, for: id, at: time) }
+    }
+
+    private mutating func perform(
+        _ operation: TaskOperation, for id: ObjectID, at time: Timestamp
+    ) -> AgentEffect? {
+        guard let machine = machines[id], let task = tasks[id] else { return nil }
+        let containerID = machine.containerID
+        switch operation {
+        case .ensureImage:
+            return .ensureImage(
+                task: id, image: task.spec.containerSpec?.image ?? "", registryAuth: task.registryAuth)
+        case .attachNetwork:
+            waiting.append((networkVersion + 1, id, .networkAttached))
+            allocateLocalAddress(for: containerID, task)
+            return nil
+        case .withdraw:
+            waiting.append((networkVersion + 1, id, .withdrawn))
+            return nil
+        case .detachNetwork:
+            return nil
+        case .createContainer:
+            return .createContainer(task: id, containerRequest(task, containerID))
+        case .startContainer: return .startContainer(task: id, containerID: containerID)
+        case .stopContainer:
+            let grace = Duration.nanoseconds(task.spec.containerSpec?.stopGracePeriod ?? 10_000_000_000)
+            return .stopContainer(task: id, containerID: containerID, gracePeriod: grace)
+        case .removeContainer: return .removeContainer(task: id, containerID: containerID)
+        }
+    }
+
+    private mutating func observe(_ event: ContainerEvent, at time: Timestamp) -> [AgentEffect] {
+        switch event {
+        case .started, .runtimeRestarted: return []
+        case .exited(let containerID, let code, let oomKilled, _):
+            guard let id = taskIDsByContainer[containerID] else { return [] }
+            return step(id, at: time) { $0.receive(.exited(code: code, oomKilled: oomKilled), at: time) }
+        case .health(let containerID, let status, let output):
+            guard let id = taskIDsByContainer[containerID], status == .healthy || status == .unhealthy else {
+                return []
+            }
+            return step(id, at: time) {
+                $0.receive(.health(isHealthy: status == .healthy, output: output), at: time)
+            }
+        }
+    }
+
+    private mutating func networkApplied(
+        _ version: UInt64, failures: [String: String], at time: Timestamp
+    ) -> [AgentEffect] {
+        let ready = waiting.filter { $0.version <= version }
+        waiting.removeAll { $0.version <= version }
+        var effects: [AgentEffect] = []
+        for item in ready {
+            guard let machine = machines[item.task] else { continue }
+            var event = item.event
+            if event == .networkAttached, let reason = failures[machine.containerID] {
+                event = .failed(.attachNetwork, reason)
+            }
+            effects += step(item.task, at: time) { $0.receive(event, at: time) }
+        }
+        return effects
+    }
+
+    /// After every event: forget what is gone, tell the manager what changed, and bring the network along.
+    private mutating func settle() -> [AgentEffect] {
+        var effects: [AgentEffect] = []
+        for (id, machine) in machines where machine.isGone {
+            machines[id] = nil
+            tasks[id] = nil
+            reported[id] = nil
+            taskIDsByContainer[machine.containerID] = nil
+        }
+        for (containerID, _) in localAddresses {
+            let machine = taskIDsByContainer[containerID].flatMap { machines[$0] }
+            if found?.isEmpty != false && assignment != nil && machine?.needsNetwork != true {
+                localAddresses[containerID] = nil
+            }
+        }
+        var changed: [ObjectID: TaskStatus] = [:]
+        for (id, machine) in machines where reported[id] != machine.status {
+            changed[id] = machine.status
+            reported[id] = machine.status
+        }
+        if !changed.isEmpty { effects.append(.report(changed)) }
+        guard assignment != nil, found != nil else { return effects }
+        let networking = desiredNetworking()
+        let view = nameSpaceView()
+        let mustApply = waiting.contains { $0.version > networkVersion }
+        if mustApply || networking != lastNetworking || view != lastView {
+            networkVersion += 1
+            (lastNetworking, lastView) = (networking, view)
+            effects.append(.applyNetworking(networking, view, version: networkVersion))
+        }
+        return effects
+    }
+}
+
+/// Facts of this node that tasks depend on.
+package struct AgentFacts: Sendable {
+    package var hostname: String
+    package var ingressAddress: IPv4Address?
+    package var localSubnet: IPv4Subnet
+    package var namespaceDirectory: String
+    package var mtu: Int
+    /// The images' own health checks are known to the runtime; it reports them at start.
+    package var imageHealthChecks: Set<String> = []
+
+    package init(
+        hostname: String, ingressAddress: IPv4Address? = nil,
+        localSubnet: IPv4Subnet = IPv4Subnet(IPv4Address(0xAC11_0000), prefixLength: 16),
+        namespaceDirectory: String, mtu: Int = 1450
+    ) {
+        (self.hostname, self.ingressAddress, self.localSubnet) = (hostname, ingressAddress, localSubnet)
+        (self.namespaceDirectory, self.mtu) = (namespaceDirectory, mtu)
+    }
+
+    func hasHealthCheck(_ task: SwarmTask) -> Bool {
+        guard let test = task.spec.containerSpec?.healthcheck?.test, let kind = test.first else { return false }
+        return kind != "NONE"
+    }
+}
+
+/// Labels on containers, Docker's and ours.
+package enum Label {
+    package static let task = "com.docker.swarm.task"
+    package static let taskID = "com.docker.swarm.task.id"
+    package static let taskName = "com.docker.swarm.task.name"
+    package static let nodeID = "com.docker.swarm.node.id"
+    package static let serviceID = "com.docker.swarm.service.id"
+    package static let serviceName = "com.docker.swarm.service.name"
+    /// The container's address on the node-local network, so that a restarted agent keeps it.
+    package static let localAddress = "com.swarmd.local-address"
+}

@@ -1,0 +1,136 @@
+package import Ports
+package import Store
+package import SwarmCore
+package import SwarmModel
+
+/// A change that a client asks for. The manager validates it, gives ids and times, and agrees on it.
+package enum ControlRequest: Sendable {
+    case initializeSwarm(SwarmInitialization)
+    case leaveSwarm(force: Bool)
+    case updateSwarm(version: UInt64, ClusterSpec, rotateWorkerToken: Bool, rotateManagerToken: Bool)
+    case createService(ServiceSpec, registryAuth: String?)
+    case updateService(id: ObjectID, version: UInt64, ServiceSpec, ServiceUpdateOptions)
+    case removeService(id: ObjectID)
+    case createNetwork(NetworkSpec)
+    case removeNetwork(id: ObjectID)
+    case createSecret(SecretSpec)
+    case updateSecret(id: ObjectID, version: UInt64, SecretSpec)
+    case removeSecret(id: ObjectID)
+    case createConfig(ConfigSpec)
+    case updateConfig(id: ObjectID, version: UInt64, ConfigSpec)
+    case removeConfig(id: ObjectID)
+    case updateNode(id: ObjectID, version: UInt64, NodeSpec)
+    case removeNode(id: ObjectID, force: Bool)
+}
+
+package struct ServiceUpdateOptions: Sendable, Equatable {
+    /// `X-Registry-Auth` of the request, verbatim; nil keeps the one of `registryAuthFrom`.
+    package var registryAuth: String?
+    /// `spec` (default) or `previous-spec`.
+    package var registryAuthFrom: String?
+    /// `rollback=previous`: the spec in the request is ignored.
+    package var rollback = false
+
+    package init() {}
+}
+
+package struct SwarmInitialization: Sendable, Equatable {
+    package var listenAddress: String
+    package var advertiseAddress: String
+    package var dataPathAddress: String = ""
+    package var dataPathPort: UInt32 = 0
+    package var forceNewCluster = false
+    package var availability: String = ""
+    package var defaultAddressPool: [String] = []
+    package var subnetSize: UInt32 = 0
+    package var spec = ClusterSpec()
+
+    package init(listenAddress: String, advertiseAddress: String) {
+        (self.listenAddress, self.advertiseAddress) = (listenAddress, advertiseAddress)
+    }
+}
+
+package enum ControlResponse: Sendable, Equatable {
+    /// The id of what was created (for `initializeSwarm`: the node's).
+    case created(ObjectID, warnings: [String] = [])
+    case done
+}
+
+/// Whether this node is part of a swarm; the `Swarm` object of `GET /info` and the `_ping` header come from it.
+package struct LocalSwarmState: Sendable, Equatable {
+    package enum State: String, Sendable { case inactive, pending, active, error, locked }
+    package var state: State = .inactive
+    package var nodeID: ObjectID = ""
+    package var nodeAddress: String = ""
+    package var isManager = false
+    package var error: String = ""
+    /// `host:port` of each known manager by node id.
+    package var remoteManagers: [(nodeID: ObjectID, address: String)] = []
+
+    package init() {}
+
+    package static func == (left: LocalSwarmState, right: LocalSwarmState) -> Bool {
+        left.state == right.state && left.nodeID == right.nodeID && left.nodeAddress == right.nodeAddress
+            && left.isManager == right.isManager && left.error == right.error
+            && left.remoteManagers.elementsEqual(right.remoteManagers, by: ==)
+    }
+}
+
+/// What a `GET /events` line is made from.
+package struct SwarmEvent: Sendable, Equatable {
+    package var type: String
+    package var action: String
+    package var actorID: String
+    package var attributes: [String: String]
+    /// `swarm` or `local`.
+    package var scope: String
+    package var time: Timestamp
+
+    package init(
+        type: String, action: String, actorID: String, attributes: [String: String], scope: String, time: Timestamp
+    ) {
+        (self.type, self.action, self.actorID) = (type, action, actorID)
+        (self.attributes, self.scope, self.time) = (attributes, scope, time)
+    }
+}
+
+/// Facts about this machine and daemon that do not change while it runs.
+package struct NodeFacts: Sendable, Equatable {
+    package var hostname = ""
+    package var version = ""
+    package var gitCommit = ""
+    package var buildTime = ""
+    package var kernelVersion = ""
+    package var operatingSystem = ""
+    package var osVersion = ""
+    package var architecture = "x86_64"
+    package var cpuCount = 0
+    package var memoryBytes: Int64 = 0
+    package var dataDirectory = ""
+    package var cgroupVersion = "1"
+    package var containerdVersion = ""
+    package var runcVersion = ""
+    package var labels: [String] = []
+    package var insecureRegistries: [String] = []
+
+    package init() {}
+}
+
+/// What the HTTP API needs of the node; implemented by `SwarmDaemon`.
+package protocol ControlPlane: Sendable {
+    /// All replicated objects at one moment; empty when this node is not in a swarm. O(1).
+    func snapshot() async -> ObjectStore
+    func submit(_ request: ControlRequest) async throws(SwarmError) -> ControlResponse
+    func localState() async -> LocalSwarmState
+    /// Events from now on, after those of the bounded history that are not older than `since`.
+    func events(since: Timestamp?) async -> AsyncStream<SwarmEvent>
+    var facts: NodeFacts { get }
+    var runtime: any ContainerRuntime { get }
+    var images: any ImageStore { get }
+    var volumes: any VolumeStore { get }
+    func now() -> Timestamp
+    /// Tells local observers (`GET /events`) of something that happened on this node.
+    func publish(_ event: SwarmEvent) async
+    /// The container that runs `taskID` on this node, if any.
+    func containerID(ofTask taskID: ObjectID) async -> String?
+}

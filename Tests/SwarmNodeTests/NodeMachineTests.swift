@@ -1,0 +1,184 @@
+import Consensus
+import Overlay
+import Store
+import SwarmCore
+import SwarmModel
+import Testing
+
+@testable import SwarmNode
+
+@Suite struct NodeMachineTests {
+    private func started(networks: [String] = []) throws -> NodeHarness {
+        var node = NodeHarness()
+        node.start()
+        for name in networks { try node.demand(.createNetwork(NetworkSpec(name: name))) }
+        return node
+    }
+
+    @Test func `a service's replicas run, each with an address, behind one virtual address`() throws {
+        var node = try started(networks: ["front"])
+        let id = try node.createService(NodeHarness.spec("web", replicas: 3, networks: ["front"]))
+        #expect(node.running(id).map(\.slot) == [1, 2, 3])
+        let addresses = node.running(id).compactMap { $0.networksAttachments?.first?.addresses?.first?.address }
+        #expect(Set(addresses).count == 3)
+        let network = try #require(node.store.networks.named("front"))
+        let virtual = try #require(node.networking.networks[network.id]?.services.first)
+        #expect(virtual.backends == addresses.sorted())
+        #expect(!addresses.contains(virtual.virtualIP))
+        #expect(node.store.services[id]?.endpoint.virtualIPs?.first?.addr?.address == virtual.virtualIP)
+    }
+
+    @Test func `scaling down removes the highest slots and everything of them`() throws {
+        var node = try started()
+        let id = try node.createService(NodeHarness.spec("web", replicas: 5))
+        let version = try #require(node.store.services[id]).version.index
+        _ = node.request(.updateService(id: id, version: version, NodeHarness.spec("web", replicas: 2), .init()))
+        #expect(node.running(id).map(\.slot) == [1, 2])
+        #expect(node.tasks(id).count == 2)
+        #expect(node.containers.count == 2)
+        _ = node.request(.removeService(id: id))
+        #expect(node.store.tasks.isEmpty)
+        #expect(node.containers.isEmpty)
+        #expect(node.networking.sandboxes.isEmpty)
+    }
+
+    @Test func `a task that dies is replaced in its slot after the restart delay and leaves every balancer at once`() throws {
+        var node = try started(networks: ["front"])
+        let id = try node.createService(NodeHarness.spec("web", replicas: 2, networks: ["front"]))
+        let victim = try #require(node.running(id).first?.status.containerStatus?.containerID)
+        node.exit(victim, code: 137)
+        node.send(.deadlineReached)
+        #expect(node.running(id).map(\.slot) == [2])
+        #expect(node.networking.networks.values.flatMap(\.services).first?.backends.count == 1)
+        node.advance(.seconds(4))
+        #expect(node.running(id).count == 1)
+        node.advance(.seconds(2))
+        #expect(node.running(id).map(\.slot) == [1, 2])
+        let dead = try #require(node.tasks(id).first { $0.status.state == .failed })
+        #expect(dead.status.err == "task: non-zero exit (137)")
+        #expect(dead.slot == 1)
+    }
+
+    @Test func `a slot keeps five tasks of history`() throws {
+        var node = try started()
+        let id = try node.createService(NodeHarness.spec("web"))
+        for _ in 0..<9 {
+            let container = try #require(node.running(id).first?.status.containerStatus?.containerID)
+            node.exit(container, code: 1)
+            node.advance(.seconds(6))
+        }
+        #expect(node.running(id).count == 1)
+        #expect(node.tasks(id).count == 5)
+        #expect(node.containers.count <= 5)
+    }
+
+    @Test func `an image that cannot be had is said in the task's status and nothing is left`() throws {
+        var node = try started()
+        node.missingImages["nope:1"] = "No such image: nope:1"
+        let id = try node.createService(NodeHarness.spec("web", image: "nope:1"))
+        let task = try #require(node.tasks(id).first)
+        #expect(task.status.state == .rejected)
+        #expect(task.status.err == "No such image: nope:1")
+        #expect(node.containers.isEmpty)
+        node.missingImages = [:]
+        node.advance(.seconds(11))
+        #expect(node.running(id).count == 1)
+    }
+
+    @Test func `after a restart every running container is adopted as it is`() throws {
+        var node = try started(networks: ["front"])
+        let id = try node.createService(NodeHarness.spec("web", replicas: 4, networks: ["front"]))
+        let before = Set(node.running(id).compactMap { $0.status.containerStatus?.containerID })
+        let addresses = node.networking.sandboxes
+        node.restart()
+        #expect(Set(node.running(id).compactMap { $0.status.containerStatus?.containerID }) == before)
+        #expect(node.networking.sandboxes == addresses)
+        #expect(node.containers.count == 4)
+        node.advance(.seconds(20))
+        #expect(node.tasks(id).count == 4)
+    }
+
+    @Test func `a rolling update replaces one slot after the other and reports its end`() throws {
+        var node = try started()
+        var spec = NodeHarness.spec("web", replicas: 3)
+        let id = try node.createService(spec)
+        spec.taskTemplate.containerSpec?.env = ["A=1"]
+        spec.updateConfig = UpdateConfig(parallelism: 1, delay: 1_000_000_000)
+        let version = try #require(node.store.services[id]).version.index
+        try node.demand(.updateService(id: id, version: version, spec, .init()))
+        let renewed = node.running(id).filter { $0.spec.containerSpec?.env == ["A=1"] }
+        #expect(renewed.count == 1)
+        #expect(node.store.services[id]?.updateStatus?.state == "updating")
+        node.advance(.seconds(10))
+        #expect(node.running(id).allSatisfy { $0.spec.containerSpec?.env == ["A=1"] })
+        #expect(node.running(id).count == 3)
+        #expect(node.store.services[id]?.updateStatus?.state == "completed")
+    }
+
+    @Test func `an update that fails pauses and leaves the other slots alone`() throws {
+        var node = try started()
+        let id = try node.createService(NodeHarness.spec("web", replicas: 3))
+        node.missingImages["bad:1"] = "No such image: bad:1"
+        let version = try #require(node.store.services[id]).version.index
+        _ = node.request(.updateService(id: id, version: version, NodeHarness.spec("web", replicas: 3, image: "bad:1"), .init()))
+        node.advance(.seconds(30))
+        #expect(node.running(id).count == 2)
+        #expect(node.store.services[id]?.updateStatus?.state == "paused")
+    }
+
+    @Test func `published ports get a number and the routing mesh's address`() throws {
+        var node = try started()
+        var spec = NodeHarness.spec("web", replicas: 2)
+        spec.endpointSpec = EndpointSpec(ports: [PortConfig(targetPort: 80)])
+        let id = try node.createService(spec)
+        let number = try #require(node.store.services[id]?.endpoint.ports?.first?.publishedPort)
+        #expect((30_000...32_767).contains(number))
+        let port = try #require(node.networking.publishedPorts.first)
+        #expect(UInt32(port.publishedPort) == number)
+        #expect(port.backends.count == 2)
+    }
+
+    @Test func `an exhausted network is said in words`() throws {
+        var node = try started()
+        var tight = NetworkSpec(name: "tight")
+        tight.ipamOptions = IPAM(configs: [IPAMConfig(subnet: "10.9.0.0/29")])
+        try node.demand(.createNetwork(tight))
+        let id = try node.createService(NodeHarness.spec("web", replicas: 8, networks: ["tight"]))
+        // Eight addresses less network, broadcast, gateway and the virtual one.
+        #expect(node.running(id).count == 4)
+        let waiting = try #require(node.tasks(id).first { $0.status.state == .new })
+        #expect(waiting.status.err?.contains("could not find an available IP on network tight") == true)
+    }
+
+    @Test func `a job runs to completion and is not started again`() throws {
+        var node = try started()
+        var spec = NodeHarness.spec("job")
+        spec.mode = ServiceMode(replicatedJob: ReplicatedJobMode(maxConcurrent: 2, totalCompletions: 3))
+        let id = try node.createService(spec)
+        for _ in 0..<4 {
+            for task in node.tasks(id) where task.status.state == .running {
+                if let container = task.status.containerStatus?.containerID { node.exit(container, code: 0) }
+            }
+            node.send(.deadlineReached)
+        }
+        node.advance(.seconds(30))
+        #expect(node.tasks(id).filter { $0.status.state == .complete }.count == 3)
+        #expect(node.tasks(id).count == 3)
+    }
+
+    @Test func `a full log is cut and the node comes back from its snapshot`() throws {
+        var node = try started()
+        let id = try node.createService(NodeHarness.spec("web"))
+        var spec = NodeHarness.spec("web")
+        for round in 0..<Int(NodeMachine.snapshotInterval) {
+            spec.labels = ["round": String(round)]
+            let version = try #require(node.store.services[id]).version.index
+            _ = node.request(.updateService(id: id, version: version, spec, .init()))
+        }
+        #expect(node.disk.snapshotIndex > 0)
+        #expect(node.disk.entries.count <= Int(NodeMachine.snapshotInterval))
+        let image = StoreImage(node.store)
+        node.restart()
+        #expect(StoreImage(node.store).services == image.services)
+    }
+}
