@@ -1,14 +1,14 @@
 import CNFTables
-import SwarmCore
+package import SwarmCore
 
 /// One libnftables context, bound for life to the network namespace of the thread that opened it.
 ///
 /// Not thread-safe: only the `KernelNetwork` actor uses it after it was opened.
-@safe final class NFTablesContext: @unchecked Sendable {
+@safe package final class NFTablesContext: @unchecked Sendable {
     // Sendable because it is made on a short-lived thread and handed to the one actor that uses it.
     private let context: OpaquePointer
 
-    init() throws(SwarmError) {
+    package init() throws(SwarmError) {
         guard let context = unsafe nft_ctx_new(UInt32(NFT_CTX_DEFAULT)) else {
             throw SwarmError(.unavailable, "cannot open nftables: libnftables refused")
         }
@@ -27,7 +27,7 @@ import SwarmCore
     /// Runs commands as one transaction: all or nothing.
     /// - Returns: what they printed.
     @discardableResult
-    func run(_ commands: String) throws(SwarmError) -> String {
+    package func run(_ commands: String) throws(SwarmError) -> String {
         let status = unsafe nft_run_cmd_from_buffer(context, commands)
         let output = unsafe nft_ctx_get_output_buffer(context).map { unsafe String(cString: $0) } ?? ""
         let errors = unsafe nft_ctx_get_error_buffer(context).map { unsafe String(cString: $0) } ?? ""

@@ -171,7 +171,7 @@ struct NodeHarness {
             answer(task, .removed)
         case .applyNetworking(let networking, let names, let version):
             (self.networking, self.names) = (networking, names)
-            queue.append(.agent(.networkApplied(version: version, failures: [:])))
+            queue.append(.agent(.networkApplied(version: version, failures: [:], ports: [:])))
         case .report: break
         }
     }

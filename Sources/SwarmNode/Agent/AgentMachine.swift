@@ -38,8 +38,8 @@ package enum AgentEvent: Sendable {
     case assigned(Assignment)
     case task(ObjectID, TaskEvent)
     case container(ContainerEvent)
-    /// `failures`: by container id, in words.
-    case networkApplied(version: UInt64, failures: [String: String])
+    /// `failures`: by container id, in words; `ports`: published ports that this node could not open.
+    case networkApplied(version: UInt64, failures: [String: String], ports: [PublishedPort.Key: String])
     case leave
 }
 
@@ -85,8 +85,8 @@ package struct AgentMachine: Sendable {
             if found != nil { effects += reconcile(at: time) }
         case .task(let id, let taskEvent): effects += step(id, at: time) { $0.receive(taskEvent, at: time) }
         case .container(let containerEvent): effects += observe(containerEvent, at: time)
-        case .networkApplied(let version, let failures):
-            effects += networkApplied(version, failures: failures, at: time)
+        case .networkApplied(let version, let failures, let ports):
+            effects += networkApplied(version, failures: failures, ports: ports, at: time)
         case .leave:
             isLeaving = true
             for id in machines.keys.sorted() { effects += step(id, at: time) { $0.remove(at: time) } }
@@ -195,7 +195,7 @@ package struct AgentMachine: Sendable {
     }
 
     private mutating func networkApplied(
-        _ version: UInt64, failures: [String: String], at time: Timestamp
+        _ version: UInt64, failures: [String: String], ports: [PublishedPort.Key: String], at time: Timestamp
     ) -> [AgentEffect] {
         let ready = waiting.filter { $0.version <= version }
         waiting.removeAll { $0.version <= version }
@@ -203,12 +203,27 @@ package struct AgentMachine: Sendable {
         for item in ready {
             guard let machine = machines[item.task] else { continue }
             var event = item.event
-            if event == .networkAttached, let reason = failures[machine.containerID] {
+            if event == .networkAttached,
+                let reason = failures[machine.containerID] ?? portFailure(of: item.task, in: ports)
+            {
                 event = .failed(.attachNetwork, reason)
             }
             effects += step(item.task, at: time) { $0.receive(event, at: time) }
         }
         return effects
+    }
+
+    /// Why one of the ports that the task publishes could not be opened on this node.
+    private func portFailure(of id: ObjectID, in failures: [PublishedPort.Key: String]) -> String? {
+        guard !failures.isEmpty else { return nil }
+        for port in tasks[id]?.endpoint?.ports ?? [] {
+            guard let number = port.publishedPort.flatMap(UInt16.init(exactly:)),
+                let transport = TransportProtocol(rawValue: port.effectiveProtocol),
+                let reason = failures[PublishedPort.Key(transport: transport, port: number)]
+            else { continue }
+            return reason
+        }
+        return nil
     }
 
     /// After every event: forget what is gone, tell the manager what changed, and bring the network along.

@@ -1,0 +1,205 @@
+package import EngineHTTP
+import FoundationEssentials
+import NIOCore
+import NIOHTTP1
+import Ports
+import Store
+import SwarmCore
+import SwarmModel
+package import SwarmNode
+
+/// Docker's routes over one node.
+package struct EngineRoutes: Sendable {
+    package static let minimumVersion = APIVersion(1, 24)
+    package static let maximumVersion = APIVersion(1, 50)
+    let node: any ControlPlane
+
+    package static func router(_ node: any ControlPlane) -> Router {
+        var router = Router(versions: minimumVersion...maximumVersion, describe: StatusMapping.describe)
+        let routes = EngineRoutes(node: node)
+        routes.addSystem(&router)
+        routes.addSwarm(&router)
+        routes.addServices(&router)
+        routes.addTasks(&router)
+        routes.addNetworks(&router)
+        routes.addFiles(&router)
+        routes.addContainers(&router)
+        routes.addImages(&router)
+        return router
+    }
+
+    static func json(_ value: some Encodable, _ status: HTTPResponseStatus = .ok) throws -> Response {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.withoutEscapingSlashes]
+        return .json(status, bytes: Array(try encoder.encode(value)))
+    }
+
+    /// All objects, or a refusal when this node is in no swarm.
+    func managed() async throws(SwarmError) -> ObjectStore {
+        let store = await node.snapshot()
+        guard store.cluster != nil else {
+            throw SwarmError(
+                .unavailable,
+                "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect "
+                    + "this node to swarm and try again.")
+        }
+        return store
+    }
+
+    // MARK: System
+
+    private func addSystem(_ router: inout Router) {
+        for method in [HTTPMethod.GET, .HEAD] {
+            router.on(method, "/_ping") { _ in
+                let state = await node.localState()
+                let swarm = state.state == .active ? (state.isManager ? "active/manager" : "active/worker") : state.state.rawValue
+                let headers: HTTPHeaders = [
+                    "Content-Type": "text/plain; charset=utf-8", "Cache-Control": "no-cache, no-store, must-revalidate",
+                    "Pragma": "no-cache", "Builder-Version": "2", "Swarm": swarm,
+                ]
+                return Response(.ok, headers: headers, body: .bytes(ByteBuffer(string: method == .HEAD ? "" : "OK")))
+            }
+        }
+        router.on(.GET, "/version") { _ in try Self.json(version()) }
+        router.on(.GET, "/info") { _ in try Self.json(await info()) }
+        router.on(.GET, "/events") { try await events($0) }
+        router.on(.GET, "/plugins") { _ in try Self.json([String]()) }
+        router.on(.GET, "/volumes") { _ in try Self.json(["Volumes": [], "Warnings": nil] as JSONDocument) }
+    }
+
+    private func version() -> JSONDocument {
+        let facts = node.facts
+        let details: JSONDocument = [
+            "ApiVersion": .string(Self.maximumVersion.description), "Arch": "amd64", "BuildTime": .string(facts.buildTime),
+            "Experimental": "false", "GitCommit": .string(facts.gitCommit), "GoVersion": "",
+            "KernelVersion": .string(facts.kernelVersion), "MinAPIVersion": .string(Self.minimumVersion.description),
+            "Os": "linux",
+        ]
+        return [
+            "Platform": ["Name": "swarmd"],
+            "Components": [["Name": "Engine", "Version": .string(facts.version), "Details": details]],
+            "Version": .string(facts.version), "ApiVersion": .string(Self.maximumVersion.description),
+            "MinAPIVersion": .string(Self.minimumVersion.description), "GitCommit": .string(facts.gitCommit),
+            "GoVersion": "", "Os": "linux", "Arch": "amd64", "KernelVersion": .string(facts.kernelVersion),
+            "BuildTime": .string(facts.buildTime),
+        ]
+    }
+
+    private func info() async throws -> JSONDocument {
+        let facts = node.facts
+        let containers = (try? await node.runtime.containers()) ?? []
+        let images = (try? await node.images.images().count) ?? 0
+        func count(_ state: ContainerState) -> JSONDocument { .integer(Int64(containers.filter { $0.state == state }.count)) }
+        let registry: JSONDocument = [
+            "InsecureRegistryCIDRs": ["127.0.0.0/8"], "Mirrors": [],
+            "IndexConfigs": ["docker.io": ["Name": "docker.io", "Mirrors": [], "Secure": true, "Official": true]],
+        ]
+        let answer: [String: JSONDocument] = [
+            "ID": .string((await node.localState()).nodeID), "Name": .string(facts.hostname),
+            "Containers": .integer(Int64(containers.count)), "ContainersRunning": count(.running),
+            "ContainersPaused": count(.paused), "ContainersStopped": count(.exited),
+            "Images": .integer(Int64(images)), "Driver": "overlayfs", "DriverStatus": [],
+            "Plugins": [
+                "Volume": ["local"], "Network": ["bridge", "host", "null", "overlay"], "Authorization": nil,
+                "Log": ["json-file"],
+            ],
+            "SystemTime": .time(node.now()), "LoggingDriver": "json-file", "CgroupDriver": "cgroupfs",
+            "CgroupVersion": .string(facts.cgroupVersion), "KernelVersion": .string(facts.kernelVersion),
+            "OperatingSystem": .string(facts.operatingSystem), "OSVersion": .string(facts.osVersion), "OSType": "linux",
+            "Architecture": .string(facts.architecture), "IndexServerAddress": "https://index.docker.io/v1/",
+            "RegistryConfig": registry, "NCPU": .integer(Int64(facts.cpuCount)), "MemTotal": .integer(facts.memoryBytes),
+            "DockerRootDir": .string(facts.dataDirectory), "Labels": .strings(facts.labels), "ExperimentalBuild": false,
+            "ServerVersion": .string(facts.version), "Runtimes": ["runc": ["path": "runc"]], "DefaultRuntime": "runc",
+            "InitBinary": "tini", "SecurityOptions": ["name=seccomp,profile=builtin"], "Warnings": nil,
+            "LiveRestoreEnabled": true, "Isolation": "", "Swarm": await swarmInfo(),
+        ]
+        return .object(answer)
+    }
+
+    private func swarmInfo() async -> JSONDocument {
+        let state = await node.localState()
+        let store = await node.snapshot()
+        var swarm: [String: JSONDocument] = [
+            "NodeID": .string(state.nodeID), "NodeAddr": .string(state.nodeAddress),
+            "LocalNodeState": .string(state.state.rawValue), "ControlAvailable": .bool(state.isManager),
+            "Error": .string(state.error), "RemoteManagers": nil,
+        ]
+        guard let cluster = store.cluster else { return .object(swarm) }
+        swarm["RemoteManagers"] = .array(
+            state.remoteManagers.map { ["NodeID": .string($0.nodeID), "Addr": .string($0.address)] })
+        swarm["Nodes"] = .integer(Int64(store.nodes.count))
+        swarm["Managers"] = .integer(Int64(store.nodes.sorted.filter { $0.spec.role == "manager" }.count))
+        swarm["Cluster"] = .value(Hidden.strip(cluster, showsTokens: false))
+        return .object(swarm)
+    }
+
+    private func events(_ request: Request) async throws -> Response {
+        let known: Set<String> = ["type", "event", "service", "node", "network", "container", "label", "scope", "image", "secret", "config", "volume", "daemon", "plugin"]
+        let filters = try request.filters(known)
+        let until = request.value("until").flatMap(Self.seconds)
+        let stream = await node.events(since: request.value("since").flatMap(Self.seconds))
+        return Response(.ok, headers: ["Content-Type": "application/json"], body: .stream { writer in
+            for await event in stream where Self.matches(event, filters) {
+                if let until, event.time > until { return }
+                try await writer.write(Self.line(event))
+            }
+        })
+    }
+
+    private static func matches(_ event: SwarmEvent, _ filters: [String: [String]]) -> Bool {
+        for (key, values) in filters {
+            switch key {
+            case "type": if !values.contains(event.type) { return false }
+            case "event": if !values.contains(event.action) { return false }
+            case "scope": if !values.contains(event.scope) { return false }
+            case "label": if !Lookup.matches(event.attributes, values) { return false }
+            default:
+                let name = event.attributes["name"] ?? ""
+                let isMeant = event.type == key && values.contains { $0 == event.actorID || $0 == name }
+                if !isMeant { return false }
+            }
+        }
+        return true
+    }
+
+    private static func seconds(_ text: String) -> Timestamp? {
+        Double(text).map { Timestamp(nanoseconds: Int64($0 * 1e9)) } ?? Timestamp(text)
+    }
+
+    private static func line(_ event: SwarmEvent) throws -> String {
+        var members: [String: JSONDocument] = [
+            "Type": .string(event.type), "Action": .string(event.action), "scope": .string(event.scope),
+            "Actor": ["ID": .string(event.actorID), "Attributes": .labels(event.attributes)],
+            "time": .integer(event.time.seconds), "timeNano": .integer(event.time.nanoseconds),
+        ]
+        if event.type == "container" {
+            members["status"] = .string(event.action)
+            members["id"] = .string(event.actorID)
+            members["from"] = .string(event.attributes["image"] ?? "")
+        }
+        return String(decoding: try JSONEncoder().encode(JSONDocument.object(members)), as: UTF8.self) + "\n"
+    }
+}
+
+/// Takes what is ours out of objects before clients see them.
+enum Hidden {
+    static func strip(_ service: Service) -> Service {
+        var service = service
+        (service.specVersion, service.previousSpecVersion, service.registryAuth) = (nil, nil, nil)
+        return service
+    }
+
+    static func strip(_ task: SwarmTask) -> SwarmTask {
+        var task = task
+        (task.specVersion, task.serviceName, task.serviceLabels) = (nil, nil, nil)
+        (task.endpoint, task.startAfter, task.registryAuth) = (nil, nil, nil)
+        return task
+    }
+
+    static func strip(_ cluster: Cluster, showsTokens: Bool) -> Cluster {
+        var cluster = cluster
+        cluster.rootKey = nil
+        if !showsTokens { cluster.joinTokens = nil }
+        return cluster
+    }
+}

@@ -1,0 +1,135 @@
+import EngineHTTP
+import FoundationEssentials
+import NIOCore
+import NIOHTTP1
+import Store
+import SwarmCore
+import SwarmModel
+
+/// Reading what clients send, with Docker's refusals.
+extension Request {
+    /// The largest JSON body that is read, in bytes; secrets and configs are the largest honest ones.
+    static let bodyMax = 8 << 20
+
+    func decode<Value: Decodable>(_ type: Value.Type) async throws -> Value {
+        let content = head.headers.first(name: "content-type") ?? ""
+        let buffer = try await body.collect(upTo: Self.bodyMax)
+        guard buffer.readableBytes > 0 else { return try decode(Array("{}".utf8)) }
+        guard content.isEmpty || content.lowercased().hasPrefix("application/json") else {
+            throw SwarmError(
+                .invalidArgument, "unsupported Content-Type header (\(content)): must be 'application/json'")
+        }
+        return try decode(Array(buffer.readableBytesView))
+    }
+
+    private func decode<Value: Decodable>(_ bytes: [UInt8]) throws -> Value {
+        do {
+            return try JSONDecoder().decode(Value.self, from: Data(bytes))
+        } catch let error as DecodingError {
+            throw SwarmError(.invalidArgument, "invalid JSON: \(Self.words(error))")
+        }
+    }
+
+    private static func words(_ error: DecodingError) -> String {
+        switch error {
+        case .typeMismatch(_, let context), .valueNotFound(_, let context), .dataCorrupted(let context):
+            let path = context.codingPath.map(\.stringValue).joined(separator: ".")
+            return path.isEmpty ? context.debugDescription : "\(path): \(context.debugDescription)"
+        case .keyNotFound(let key, let context):
+            let path = (context.codingPath + [key]).map(\.stringValue).joined(separator: ".")
+            return "\(path) is missing"
+        @unknown default: return "\(error)"
+        }
+    }
+
+    /// Docker's booleans: absent, empty, 0, no, false and none are false.
+    func flag(_ name: String) -> Bool {
+        guard let text = value(name)?.lowercased() else { return false }
+        return !["", "0", "no", "false", "none"].contains(text)
+    }
+
+    /// `?version=N`, which every update must carry.
+    func requiredVersion(_ kind: String) throws -> UInt64 {
+        let text = value("version") ?? ""
+        guard let version = UInt64(text) else {
+            let reason = "strconv.ParseUint: parsing \"\(text)\": invalid syntax"
+            throw SwarmError(.invalidArgument, "invalid \(kind) version '\(text)': \(reason)")
+        }
+        return version
+    }
+
+    /// `filters={"name":{"web":true}}` or `{"name":["web"]}`; unknown keys are refused.
+    func filters(_ known: Set<String>) throws -> [String: [String]] {
+        guard let text = value("filters"), !text.isEmpty else { return [:] }
+        guard let parsed = try? JSONDecoder().decode([String: FilterValues].self, from: Data(text.utf8)) else {
+            throw SwarmError(.invalidArgument, "invalid filter: \(text)")
+        }
+        for key in parsed.keys.sorted() where !known.contains(key) {
+            throw SwarmError(.invalidArgument, "invalid filter '\(key)'")
+        }
+        return parsed.mapValues(\.values).filter { !$0.value.isEmpty }
+    }
+}
+
+/// One filter's values in either of the two shapes that clients send.
+private struct FilterValues: Decodable {
+    var values: [String]
+
+    init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        if let list = try? container.decode([String].self) {
+            values = list
+        } else {
+            values = try container.decode([String: Bool].self).filter(\.value).keys.sorted()
+        }
+    }
+}
+
+/// Finding objects as Docker does: full identifier, exact name, unique identifier prefix.
+enum Lookup {
+    static func find<Object: SwarmObject>(
+        _ argument: String, _ kind: String, in objects: [Object], name: (Object) -> String?
+    ) throws(SwarmError) -> Object {
+        if let exact = objects.first(where: { $0.id == argument }) { return exact }
+        let named = objects.filter { name($0) == argument }
+        if let only = named.first, named.count == 1 { return only }
+        let prefixed = argument.isEmpty ? [] : objects.filter { $0.id.hasPrefix(argument) }
+        let matches = named.isEmpty ? prefixed : named
+        guard matches.count <= 1 else {
+            throw SwarmError(.invalidArgument, "\(kind) \(argument) is ambiguous (\(matches.count) matches found)")
+        }
+        guard let match = matches.first else { throw SwarmError(.notFound, "\(kind) \(argument) not found") }
+        return match
+    }
+
+    static func matches(_ labels: [String: String]?, _ wanted: [String]) -> Bool {
+        wanted.allSatisfy { text in
+            let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+            guard let value = labels?[parts[0]] else { return false }
+            return parts.count == 1 || value == parts[1]
+        }
+    }
+
+    static func hasPrefix(_ text: String, _ prefixes: [String]) -> Bool {
+        prefixes.isEmpty || prefixes.contains { text.hasPrefix($0) }
+    }
+}
+
+/// Turns our errors into Docker's status codes.
+enum StatusMapping {
+    static func describe(_ error: any Error) -> APIError {
+        guard let error = error as? SwarmError else { return APIError(.internalServerError, "\(error)") }
+        let status: HTTPResponseStatus =
+            switch error.code {
+            case .invalidArgument, .failedPrecondition: .badRequest
+            case .notFound: .notFound
+            case .conflict: .conflict
+            case .unauthenticated: .unauthorized
+            case .permissionDenied: .forbidden
+            case .unimplemented: .notImplemented
+            case .unavailable, .notLeader: .serviceUnavailable
+            case .outdatedVersion, .deadlineExceeded, .resourceExhausted, .unknown, .internal: .internalServerError
+            }
+        return APIError(status, error.description)
+    }
+}

@@ -1,0 +1,111 @@
+import EngineHTTP
+import NIOCore
+import NIOHTTP1
+import Store
+import SwarmCore
+import SwarmModel
+import SwarmNode
+
+/// `POST /swarm/init`'s body.
+private struct InitBody: Decodable {
+    var ListenAddr: String?
+    var AdvertiseAddr: String?
+    var DataPathAddr: String?
+    var DataPathPort: UInt32?
+    var ForceNewCluster: Bool?
+    var Availability: String?
+    var DefaultAddrPool: [String]?
+    var SubnetSize: UInt32?
+    var Spec: ClusterSpec?
+}
+
+extension EngineRoutes {
+    func addSwarm(_ router: inout Router) {
+        router.on(.POST, "/swarm/init") { try await initialize($0) }
+        router.on(.POST, "/swarm/leave") { request in
+            _ = try await node.submit(.leaveSwarm(force: request.flag("force")))
+            return Response(.ok)
+        }
+        router.on(.GET, "/swarm") { _ in
+            guard let cluster = try await managed().cluster else { return Response(.serviceUnavailable) }
+            return try Self.json(Hidden.strip(cluster, showsTokens: true))
+        }
+        router.on(.POST, "/swarm/update") { request in
+            _ = try await managed()
+            let version = try request.requiredVersion("swarm")
+            let spec = try await request.decode(ClusterSpec.self)
+            _ = try await node.submit(
+                .updateSwarm(
+                    version: version, spec, rotateWorkerToken: request.flag("rotateWorkerToken"),
+                    rotateManagerToken: request.flag("rotateManagerToken")))
+            return Response(.ok)
+        }
+        router.on(.GET, "/swarm/unlockkey") { _ in
+            _ = try await managed()
+            return try Self.json(["UnlockKey": ""] as JSONDocument)
+        }
+        router.on(.GET, "/nodes") { request in
+            let filters = try request.filters(["id", "name", "label", "node.label", "role", "membership"])
+            let nodes = try await managed().nodes.sorted.filter { node in
+                Lookup.hasPrefix(node.id, filters["id"] ?? [])
+                    && Lookup.hasPrefix(node.description.hostname ?? "", filters["name"] ?? [])
+                    && Lookup.matches(node.spec.labels, filters["node.label"] ?? [])
+                    && Lookup.matches(node.description.engine.labels, filters["label"] ?? [])
+                    && (filters["role"] ?? [node.spec.role]).contains(node.spec.role)
+            }
+            return try Self.json(nodes)
+        }
+        router.on(.GET, "/nodes/{id}") { request in try Self.json(try await findNode(request.capture("id"))) }
+        router.on(.POST, "/nodes/{id}/update") { request in
+            let found = try await findNode(request.capture("id"))
+            let version = try request.requiredVersion("node")
+            let spec = try await request.decode(NodeSpec.self)
+            _ = try await node.submit(.updateNode(id: found.id, version: version, spec))
+            return Response(.ok)
+        }
+        router.on(.DELETE, "/nodes/{id}") { request in
+            let found = try await findNode(request.capture("id"))
+            _ = try await node.submit(.removeNode(id: found.id, force: request.flag("force")))
+            return Response(.ok)
+        }
+    }
+
+    private func findNode(_ argument: String) async throws(SwarmError) -> Node {
+        let store = try await managed()
+        return try Lookup.find(argument, "node", in: store.nodes.sorted) { $0.description.hostname }
+    }
+
+    private func initialize(_ request: Request) async throws -> Response {
+        let body = try await request.decode(InitBody.self)
+        let listen = body.ListenAddr ?? ""
+        guard !listen.isEmpty else {
+            throw SwarmError(.invalidArgument, "invalid ListenAddr \"\": invalid empty address")
+        }
+        var advertise = body.AdvertiseAddr ?? ""
+        if advertise.isEmpty { advertise = node.facts.defaultAddress }
+        let host = advertise.split(separator: ":").first.map(String.init) ?? ""
+        guard let address = IPv4Address(host), address.value != 0 else {
+            throw SwarmError(
+                .invalidArgument,
+                "advertise address must be a non-zero IP address or network interface (with optional port number)")
+        }
+        var asked = SwarmInitialization(listenAddress: listen, advertiseAddress: advertise)
+        asked.dataPathAddress = body.DataPathAddr ?? ""
+        asked.dataPathPort = body.DataPathPort ?? 0
+        if asked.dataPathPort != 0 && !(1024...49151).contains(asked.dataPathPort) {
+            throw SwarmError(
+                .unknown, "Datapath port number is not in valid range (1024-49151) : \(asked.dataPathPort)")
+        }
+        asked.forceNewCluster = body.ForceNewCluster ?? false
+        asked.availability = body.Availability ?? ""
+        asked.defaultAddressPool = body.DefaultAddrPool ?? []
+        for pool in asked.defaultAddressPool where IPv4Subnet(pool) == nil {
+            throw SwarmError(.invalidArgument, "invalid CIDR address: \(pool)")
+        }
+        asked.subnetSize = body.SubnetSize ?? 0
+        if asked.subnetSize > 30 { throw SwarmError(.unknown, "subnet size is out of range: \(asked.subnetSize)") }
+        asked.spec = body.Spec ?? ClusterSpec()
+        guard case .created(let id, _) = try await node.submit(.initializeSwarm(asked)) else { return Response(.ok) }
+        return .json(.ok, JSONText.quoted(id))
+    }
+}

@@ -1,0 +1,83 @@
+import Ports
+import Store
+import SwarmCore
+import SwarmModel
+import SwarmNode
+
+/// What the HTTP API asks of the node.
+extension NodeDriver: ControlPlane {
+    package func submit(_ request: ControlRequest) async throws(SwarmError) -> ControlResponse {
+        switch request {
+        case .initializeSwarm(let asked): return try await initialize(asked)
+        case .leaveSwarm(let force): return try await leave(force: force)
+        default:
+            var generator = SystemRandomNumberGenerator()
+            let tokens = JoinToken.pair(using: &generator)
+            return try await write { .request(ticket: $0, request, freshTokens: tokens) }
+        }
+    }
+
+    package func localState() -> LocalSwarmState {
+        var state = LocalSwarmState()
+        guard let identity else { return state }
+        state.state = .active
+        state.nodeID = identity.nodeID
+        state.nodeAddress = FirstObjects.host(of: identity.advertiseAddress)
+        state.isManager = true
+        state.remoteManagers = [(identity.nodeID, FirstObjects.managerAddress(identity.advertiseAddress))]
+        return state
+    }
+
+    package func events(since: Timestamp?) -> AsyncStream<SwarmEvent> { hub.events(since: since) }
+    package nonisolated var runtime: any ContainerRuntime { service }
+    package nonisolated var images: any ImageStore { LocalImages.make(service) }
+    package nonisolated func now() -> Timestamp { SystemClock.timestamp() }
+    package func publish(_ event: SwarmEvent) { hub.publish(event) }
+
+    /// One event for each object that a commit touched, in Docker's words; tasks have none.
+    func publish(_ commit: Commit) {
+        for change in commit.changes {
+            guard let object = change.after ?? change.before else { continue }
+            let action = change.before == nil ? "create" : change.after == nil ? "remove" : "update"
+            let (type, name): (String, String)
+            switch object {
+            case .service(let service): (type, name) = ("service", service.spec.name)
+            case .node(let node): (type, name) = ("node", node.description.hostname ?? "")
+            case .network(let network): (type, name) = ("network", network.spec.name)
+            case .secret(let secret): (type, name) = ("secret", secret.spec.name)
+            case .config(let config): (type, name) = ("config", config.spec.name)
+            case .cluster, .task: continue
+            }
+            hub.publish(
+                SwarmEvent(
+                    type: type, action: action, actorID: object.id, attributes: ["name": name], scope: "swarm",
+                    time: commit.time))
+        }
+    }
+
+    func publishContainer(_ event: ContainerEvent) {
+        let service = self.service
+        let hub = self.hub
+        Task {
+            let (id, action, extra): (String, String, [String: String])
+            switch event {
+            case .started(let container, _): (id, action, extra) = (container, "start", [:])
+            case .exited(let container, let code, _, _):
+                (id, action, extra) = (container, "die", ["exitCode": String(code)])
+            case .health(let container, let status, _):
+                (id, action, extra) = (container, "health_status: \(status.rawValue)", [:])
+            case .runtimeRestarted: return
+            }
+            var attributes = extra
+            if let info = try? await service.inspect(id) {
+                attributes.merge(info.labels) { first, _ in first }
+                attributes["name"] = info.name
+                attributes["image"] = info.image
+            }
+            hub.publish(
+                SwarmEvent(
+                    type: "container", action: action, actorID: id, attributes: attributes, scope: "local",
+                    time: SystemClock.timestamp()))
+        }
+    }
+}
