@@ -56,20 +56,11 @@ let modules: [Module] = [
             "Execution", "Overlay", "NameService", "Ports",
         ]),
     // Adapters
-    Module(
-        "ClusterSecurity", .adapter, ["SwarmCore", "COpenSSL"],
-        [
-            product("X509", "swift-certificates"), product("Crypto", "swift-crypto"),
-            product("SwiftASN1", "swift-asn1"),
-        ]),
     Module("Persistence", .adapter, ["SwarmCore", "Consensus", "CSQLite"]),
     Module("ContainerdAPI", .adapter, [], grpc),
     Module(
-        "ImageRegistry", .adapter, ["SwarmCore", "SwarmModel", "Ports"],
-        nio + [product("Crypto", "swift-crypto"), httpClient, logging, nioSSL, nioHTTP]),
-    Module(
         "ContainerdRuntime", .adapter,
-        ["SwarmCore", "SwarmModel", "Ports", "ContainerdAPI", "ImageRegistry", "CLinux"],
+        ["SwarmCore", "SwarmModel", "Ports", "ContainerdAPI", "CLinux"],
         grpc + [
             product("Crypto", "swift-crypto"), logging,
             product("GRPCNIOTransportHTTP2Posix", "grpc-swift-nio-transport"),
@@ -78,7 +69,7 @@ let modules: [Module] = [
         "LinuxNetwork", .adapter,
         ["SwarmCore", "Overlay", "CNetlink", "CNFTables", "CLinux"],
         [logging]),
-    Module("DNSServer", .adapter, ["SwarmCore", "NameService", "CLinux", "CNFTables"], nio + [logging]),
+    Module("DNSServer", .adapter, ["SwarmCore", "NameService", "LinuxNetwork"], nio + [logging]),
     Module("EngineHTTP", .adapter, [], nio + [nioHTTP, nioSSL, logging]),
     Module(
         "DockerAPI", .adapter, ["SwarmCore", "SwarmModel", "Store", "Ports", "SwarmNode", "EngineHTTP"],
@@ -88,11 +79,11 @@ let modules: [Module] = [
         "SwarmDaemon", .adapter,
         [
             "SwarmCore", "SwarmModel", "Store", "Consensus", "Ports", "SwarmNode", "Overlay", "NameService",
-            "Execution", "ClusterSecurity", "Persistence", "ContainerdRuntime", "LinuxNetwork", "DNSServer",
-            "EngineHTTP", "DockerAPI", "CLinux",
+            "Execution", "Allocation", "Persistence", "ContainerdRuntime", "LinuxNetwork", "DNSServer",
+            "EngineHTTP", "DockerAPI",
         ],
         nio + [logging]),
-    Module("swarmd", .executable, ["SwarmCore", "SwarmDaemon"], [argumentParser, logging]),
+    Module("swarmd", .executable, ["SwarmCore", "SwarmDaemon"], [logging]),
     Module("swarmctl", .executable, ["SwarmCore", "SwarmModel", "SwarmClient"], [argumentParser]),
 ]
 
@@ -101,14 +92,12 @@ let tests: [(name: String, targets: [String], products: [Target.Dependency])] =
     modules.filter { $0.tier == .pure && $0.name != "Ports" }
     .map { ("\($0.name)Tests", [$0.name] + $0.targets, $0.products) } + [
         ("TidyTests", ["SwarmCore"], []),
-        ("ClusterSecurityTests", ["ClusterSecurity", "SwarmCore"], []),
         ("PersistenceTests", ["Persistence", "SwarmCore", "Consensus"], []),
         (
             "ContainerdRuntimeTests",
-            ["ContainerdRuntime", "ContainerdAPI", "ImageRegistry", "SwarmCore", "SwarmModel", "Ports"],
+            ["ContainerdRuntime", "ContainerdAPI", "SwarmCore", "SwarmModel", "Ports"],
             grpc + [logging]
         ),
-        ("ImageRegistryTests", ["ImageRegistry", "SwarmCore", "SwarmModel", "Ports"], [logging]),
         (
             "LinuxNetworkTests",
             ["LinuxNetwork", "SwarmCore", "Overlay", "CNetlink", "CNFTables", "CLinux"],

@@ -1,0 +1,230 @@
+import EngineHTTP
+import NIOHTTP1
+import Store
+import SwarmCore
+import SwarmModel
+import SwarmNode
+
+/// `POST /networks/create`'s body.
+private struct NetworkBody: Decodable {
+    struct Addressing: Decodable {
+        struct Range: Decodable {
+            var Subnet: String?
+            var IPRange: String?
+            var Gateway: String?
+        }
+        var Driver: String?
+        var Config: [Range]?
+    }
+    var Name: String?
+    var Driver: String?
+    var Internal: Bool?
+    var Attachable: Bool?
+    var Ingress: Bool?
+    var IPAM: Addressing?
+    var Options: [String: String]?
+    var Labels: [String: String]?
+    var EnableIPv6: Bool?
+}
+
+extension EngineRoutes {
+    func addNetworks(_ router: inout Router) {
+        router.on(.GET, "/networks") { try await listNetworks($0) }
+        router.on(.GET, "/networks/{id}") { request in
+            let argument = request.capture("id")
+            if let local = Self.predefined.first(where: { $0 == argument }) { return try Self.json(Self.local(local)) }
+            return try Self.json(Self.document(try await findNetwork(argument), tasks: await node.snapshot()))
+        }
+        router.on(.POST, "/networks/create") { try await createNetwork($0) }
+        router.on(.DELETE, "/networks/{id}") { request in
+            let argument = request.capture("id")
+            guard !Self.predefined.contains(argument) else {
+                throw SwarmError(
+                    .permissionDenied, "\(argument) is a pre-defined network and cannot be removed")
+            }
+            let network = try await findNetwork(argument)
+            _ = try await node.submit(.removeNetwork(id: network.id))
+            return Response(.noContent)
+        }
+    }
+
+    private static let predefined = ["bridge", "host", "none"]
+
+    private func findNetwork(_ argument: String) async throws(SwarmError) -> Network {
+        let store = await node.snapshot()
+        return try Lookup.find(argument, "network", in: store.networks.sorted) { $0.spec.name }
+    }
+
+    private func listNetworks(_ request: Request) async throws -> Response {
+        let filters = try request.filters(["driver", "id", "label", "name", "scope", "type", "dangling"])
+        let store = await node.snapshot()
+        let wantsSwarm = filters["scope"].map { $0.contains("swarm") } ?? true
+        let wantsLocal = filters["scope"].map { $0.contains("local") } ?? true
+        var answer: [JSONDocument] = []
+        for network in store.networks.sorted where wantsSwarm {
+            let driver = network.spec.driverConfiguration?.name ?? "overlay"
+            guard (filters["driver"] ?? [driver]).contains(driver),
+                filters["name"].map({ $0.contains { network.spec.name.contains($0) } }) ?? true,
+                Lookup.hasPrefix(network.id, filters["id"] ?? []),
+                Lookup.matches(network.spec.labels, filters["label"] ?? [])
+            else { continue }
+            answer.append(Self.document(network, tasks: store))
+        }
+        for name in Self.predefined where wantsLocal && filters["label"] == nil && filters["id"] == nil {
+            guard filters["name"].map({ $0.contains { name.contains($0) } }) ?? true,
+                filters["driver"].map({ $0.contains(name == "none" ? "null" : name) }) ?? true
+            else { continue }
+            answer.append(Self.local(name))
+        }
+        return try Self.json(answer)
+    }
+
+    private static func local(_ name: String) -> JSONDocument {
+        [
+            "Name": .string(name), "Id": .string(name), "Created": .time(nil), "Scope": "local",
+            "Driver": .string(name == "none" ? "null" : name), "EnableIPv6": false,
+            "IPAM": ["Driver": "default", "Options": nil, "Config": []], "Internal": false, "Attachable": false,
+            "Ingress": false, "ConfigFrom": ["Network": ""], "ConfigOnly": false, "Containers": [:], "Options": [:],
+            "Labels": [:],
+        ]
+    }
+
+    private static func document(_ network: Network, tasks store: ObjectStore) -> JSONDocument {
+        let spec = network.spec
+        let ranges = (network.ipam?.configs ?? spec.ipamOptions?.configs ?? []).map { config -> JSONDocument in
+            var members: [String: JSONDocument] = ["Subnet": .string(config.subnet ?? "")]
+            if let gateway = config.gateway { members["Gateway"] = .string(gateway) }
+            if let range = config.range { members["IPRange"] = .string(range) }
+            return .object(members)
+        }
+        var containers: [String: JSONDocument] = [:]
+        for task in store.tasks(onNetwork: network.id) where task.status.state == .running {
+            guard let id = task.status.containerStatus?.containerID,
+                let address = task.networksAttachments?.first(where: { $0.network.id == network.id })?.addresses?.first
+            else { continue }
+            containers[id] = [
+                "Name": .string(task.containerName), "EndpointID": .string(id),
+                "MacAddress": .string(MACAddress(derivedFrom: address.address).description),
+                "IPv4Address": .string(address.description), "IPv6Address": "",
+            ]
+        }
+        let options = (spec.driverConfiguration?.options ?? [:]).merging(network.driverState?.options ?? [:]) { $1 }
+        return [
+            "Name": .string(spec.name), "Id": .string(network.id), "Created": .time(network.createdAt),
+            "Scope": "swarm", "Driver": .string(spec.driverConfiguration?.name ?? "overlay"),
+            "EnableIPv6": .bool(spec.ipv6Enabled ?? false),
+            "IPAM": ["Driver": "default", "Options": nil, "Config": .array(ranges)],
+            "Internal": .bool(spec.isInternal ?? false), "Attachable": .bool(spec.attachable ?? false),
+            "Ingress": .bool(spec.ingress ?? false), "ConfigFrom": ["Network": ""], "ConfigOnly": false,
+            "Containers": .object(containers), "Options": .labels(options), "Labels": .labels(spec.labels),
+        ]
+    }
+
+    private func createNetwork(_ request: Request) async throws -> Response {
+        let body = try await request.decode(NetworkBody.self)
+        let name = body.Name ?? ""
+        let driver = body.Driver.flatMap { $0.isEmpty ? nil : $0 } ?? "overlay"
+        guard driver == "overlay" else {
+            throw SwarmError(.notFound, "plugin \"\(driver)\" not found: swarmd makes overlay networks only")
+        }
+        guard !Self.predefined.contains(name) else {
+            throw SwarmError(.permissionDenied, "operation is not permitted on predefined \(name) network ")
+        }
+        _ = try await managed()
+        var spec = NetworkSpec(name: name)
+        spec.labels = body.Labels ?? [:]
+        spec.driverConfiguration = Driver(name: driver, options: body.Options)
+        (spec.ipv6Enabled, spec.isInternal) = (body.EnableIPv6, body.Internal)
+        (spec.attachable, spec.ingress) = (body.Attachable, body.Ingress)
+        let ranges = (body.IPAM?.Config ?? []).map { IPAMConfig(subnet: $0.Subnet, range: $0.IPRange, gateway: $0.Gateway) }
+        for range in ranges {
+            for text in [range.subnet, range.range].compactMap({ $0 }) where !text.isEmpty && IPv4Subnet(text) == nil {
+                throw SwarmError(.invalidArgument, "invalid CIDR address: \(text)")
+            }
+        }
+        spec.ipamOptions = IPAM(driver: Driver(name: "default"), configs: ranges.isEmpty ? nil : ranges)
+        spec.scope = "swarm"
+        guard case .created(let id, _) = try await node.submit(.createNetwork(spec)) else {
+            return Response(.internalServerError)
+        }
+        return try Self.json(["Id": .string(id), "Warning": ""] as JSONDocument, .created)
+    }
+
+    // MARK: Secrets and configs
+
+    func addFiles(_ router: inout Router) {
+        router.on(.GET, "/secrets") { request in
+            let filters = try request.filters(["id", "name", "names", "label"])
+            let secrets = try await managed().secrets.sorted.filter {
+                Self.matches($0.id, $0.spec.name, $0.spec.labels, filters)
+            }
+            return try Self.json(secrets.map(Self.withoutData))
+        }
+        router.on(.GET, "/secrets/{id}") { request in
+            let secrets = try await managed().secrets.sorted
+            return try Self.json(
+                Self.withoutData(try Lookup.find(request.capture("id"), "secret", in: secrets) { $0.spec.name }))
+        }
+        router.on(.POST, "/secrets/create") { request in
+            _ = try await managed()
+            return try await created(.createSecret(try await request.decode(SecretSpec.self)))
+        }
+        router.on(.POST, "/secrets/{id}/update") { request in
+            let secrets = try await managed().secrets.sorted
+            let found = try Lookup.find(request.capture("id"), "secret", in: secrets) { $0.spec.name }
+            let version = try request.requiredVersion("secret")
+            _ = try await node.submit(
+                .updateSecret(id: found.id, version: version, try await request.decode(SecretSpec.self)))
+            return Response(.ok)
+        }
+        router.on(.DELETE, "/secrets/{id}") { request in
+            let secrets = try await managed().secrets.sorted
+            let found = try Lookup.find(request.capture("id"), "secret", in: secrets) { $0.spec.name }
+            _ = try await node.submit(.removeSecret(id: found.id))
+            return Response(.noContent)
+        }
+        addConfigs(&router)
+    }
+
+    private func addConfigs(_ router: inout Router) {
+        router.on(.GET, "/configs") { request in
+            let filters = try request.filters(["id", "name", "names", "label"])
+            return try Self.json(
+                try await managed().configs.sorted.filter {
+                    Self.matches($0.id, $0.spec.name, $0.spec.labels, filters)
+                })
+        }
+        router.on(.GET, "/configs/{id}") { request in
+            let configs = try await managed().configs.sorted
+            return try Self.json(try Lookup.find(request.capture("id"), "config", in: configs) { $0.spec.name })
+        }
+        router.on(.POST, "/configs/create") { request in
+            _ = try await managed()
+            return try await created(.createConfig(try await request.decode(ConfigSpec.self)))
+        }
+        router.on(.DELETE, "/configs/{id}") { request in
+            let configs = try await managed().configs.sorted
+            let found = try Lookup.find(request.capture("id"), "config", in: configs) { $0.spec.name }
+            _ = try await node.submit(.removeConfig(id: found.id))
+            return Response(.noContent)
+        }
+    }
+
+    private func created(_ request: ControlRequest) async throws -> Response {
+        guard case .created(let id, _) = try await node.submit(request) else { return Response(.internalServerError) }
+        return try Self.json(["ID": .string(id)] as JSONDocument, .created)
+    }
+
+    private static func withoutData(_ secret: Secret) -> Secret {
+        var secret = secret
+        secret.spec.data = nil
+        return secret
+    }
+
+    private static func matches(
+        _ id: String, _ name: String, _ labels: [String: String]?, _ filters: [String: [String]]
+    ) -> Bool {
+        Lookup.hasPrefix(id, filters["id"] ?? []) && Lookup.hasPrefix(name, filters["name"] ?? [])
+            && (filters["names"] ?? [name]).contains(name) && Lookup.matches(labels, filters["label"] ?? [])
+    }
+}
