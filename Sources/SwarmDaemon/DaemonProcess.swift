@@ -11,12 +11,12 @@ enum DaemonProcess {
 
     /// Returns once SIGTERM or SIGINT has come.
     static func stopSignal() async {
-        unsafe signal(SIGPIPE, SIG_IGN)
+        _ = signal(SIGPIPE, SIG_IGN)
         let handler: @convention(c) (Int32) -> Void = { _ in
             DaemonProcess.stopRequested.store(true, ordering: .relaxed)
         }
-        unsafe signal(SIGTERM, handler)
-        unsafe signal(SIGINT, handler)
+        _ = signal(SIGTERM, handler)
+        _ = signal(SIGINT, handler)
         while !stopRequested.load(ordering: .relaxed), !Task.isCancelled {
             try? await Task.sleep(for: pollInterval)
         }

@@ -1,8 +1,9 @@
-import Ports
+import ContainerdRuntime
+package import Ports
 import Store
-import SwarmCore
+package import SwarmCore
 import SwarmModel
-import SwarmNode
+package import SwarmNode
 
 /// What the HTTP API asks of the node.
 extension NodeDriver: ControlPlane {

@@ -1,14 +1,15 @@
 import Allocation
 import Consensus
 import ContainerdRuntime
+import DNSServer
 import Execution
 import LinuxNetwork
 import Logging
 import Overlay
-package import Ports
+import Ports
 package import Store
-package import SwarmCore
-import SwarmModel
+import SwarmCore
+package import SwarmModel
 package import SwarmNode
 
 /// Interprets the node machine's effects: disk, planner, runtime, kernel, names. It decides nothing itself.
