@@ -31,8 +31,6 @@ let grpc: [Target.Dependency] = [
 let nio: [Target.Dependency] = [product("NIOCore", "swift-nio"), product("NIOPosix", "swift-nio")]
 let nioHTTP = product("NIOHTTP1", "swift-nio")
 let nioSSL = product("NIOSSL", "swift-nio-ssl")
-let httpClient = product("AsyncHTTPClient", "async-http-client")
-let argumentParser = product("ArgumentParser", "swift-argument-parser")
 
 let modules: [Module] = [
     // Words
@@ -74,7 +72,6 @@ let modules: [Module] = [
     Module(
         "DockerAPI", .adapter, ["SwarmCore", "SwarmModel", "Store", "Ports", "SwarmNode", "EngineHTTP"],
         nio + [nioHTTP, logging]),
-    Module("SwarmClient", .adapter, ["SwarmCore", "SwarmModel"], nio + [nioHTTP]),
     Module(
         "SwarmDaemon", .adapter,
         [
@@ -84,12 +81,14 @@ let modules: [Module] = [
         ],
         nio + [logging]),
     Module("swarmd", .executable, ["SwarmCore", "SwarmDaemon"], [logging]),
-    Module("swarmctl", .executable, ["SwarmCore", "SwarmModel", "SwarmClient"], [argumentParser]),
 ]
+
+/// Seams without logic of their own, and planner steps that the node machine's scenarios exercise.
+let untested: Set<String> = ["Ports", "Allocation", "Scheduling", "Orchestration", "NameService"]
 
 /// Test targets and the modules that each exercises; a test target may import only these.
 let tests: [(name: String, targets: [String], products: [Target.Dependency])] =
-    modules.filter { $0.tier == .pure && $0.name != "Ports" }
+    modules.filter { $0.tier == .pure && !untested.contains($0.name) }
     .map { ("\($0.name)Tests", [$0.name] + $0.targets, $0.products) } + [
         ("TidyTests", ["SwarmCore"], []),
         ("PersistenceTests", ["Persistence", "SwarmCore", "Consensus"], []),
@@ -103,13 +102,6 @@ let tests: [(name: String, targets: [String], products: [Target.Dependency])] =
             ["LinuxNetwork", "SwarmCore", "Overlay", "CNetlink", "CNFTables", "CLinux"],
             [logging]
         ),
-        ("DNSServerTests", ["DNSServer", "NameService", "SwarmCore", "CLinux"], nio + [logging]),
-        ("EngineHTTPTests", ["EngineHTTP"], nio + [product("NIOEmbedded", "swift-nio"), nioHTTP, logging]),
-        (
-            "DockerAPITests",
-            ["DockerAPI", "EngineHTTP", "SwarmCore", "SwarmModel", "Store", "Ports", "SwarmNode"], nio + [nioHTTP]
-        ),
-        ("swarmctlTests", ["swarmctl", "SwarmClient", "SwarmCore", "SwarmModel"], [argumentParser]),
         ("SwarmDaemonTests", ["SwarmDaemon", "SwarmCore", "SwarmModel", "SwarmNode"], []),
     ]
 
@@ -174,12 +166,8 @@ let corePackages: [Package.Dependency] = [
     .package(url: "https://github.com/apple/swift-collections", from: "1.6.0")
 ]
 let adapterPackages: [Package.Dependency] = [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
     .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
-    .package(url: "https://github.com/apple/swift-certificates", from: "1.21.1"),
-    .package(url: "https://github.com/apple/swift-asn1", from: "1.7.4"),
-    .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),

@@ -45,7 +45,9 @@ package struct Allocator {
     private mutating func allocate(_ network: Network) {
         var network = network
         let asked = network.spec.ipamOptions?.configs?.first
-        guard let subnet = asked?.subnet.flatMap({ IPv4Subnet($0) })?.canonical ?? freeSubnet() else { return }
+        guard let subnet = asked?.subnet.flatMap({ IPv4Subnet($0) })?.canonical ?? freeSubnet() else {
+            return
+        }
         let gateway = asked?.gateway.flatMap { IPv4Address($0) } ?? subnet.network.advanced(by: 1)
         let taken = Set(draft.store.networks.sorted.compactMap(\.vni))
         let vni = (Self.firstVNI...).lazy.first { !taken.contains($0) } ?? Self.firstVNI
@@ -55,7 +57,9 @@ package struct Allocator {
             options: ["com.docker.network.driver.overlay.vxlanid_list": String(vni)])
         network.ipam = IPAM(
             driver: Driver(name: "default"),
-            configs: [IPAMConfig(subnet: subnet.description, range: asked?.range, gateway: gateway.description)])
+            configs: [
+                IPAMConfig(subnet: subnet.description, range: asked?.range, gateway: gateway.description)
+            ])
         draft.put(.network(network))
     }
 
@@ -63,15 +67,18 @@ package struct Allocator {
     private func freeSubnet() -> IPv4Subnet? {
         let pools = (draft.store.cluster?.defaultAddrPool ?? []).compactMap { IPv4Subnet($0) }
         let length = Int(draft.store.cluster?.subnetSize ?? 24)
-        let taken = draft.store.networks.sorted.compactMap(\.subnet) + facts.hostRoutes.filter { $0.prefixLength > 0 }
-        for pool in pools.isEmpty ? [Self.defaultPool] : pools where pool.prefixLength <= length && length <= 30 {
+        let taken =
+            draft.store.networks.sorted.compactMap(\.subnet) + facts.hostRoutes.filter { $0.prefixLength > 0 }
+        for pool in pools.isEmpty ? [Self.defaultPool] : pools
+        where pool.prefixLength <= length && length <= 30 {
             var candidate = IPv4Subnet(pool.network, prefixLength: length)
             while pool.contains(candidate.address) {
                 guard let obstacle = taken.first(where: { $0.overlaps(candidate) }) else { return candidate }
                 // Jump over the obstacle: a host's own 10.0.0.0/9 must not cost 32,768 steps for each network.
                 let last = max(obstacle.broadcast, candidate.broadcast)
                 guard last < pool.broadcast else { break }
-                candidate = IPv4Subnet(IPv4Subnet(last.advanced(by: 1), prefixLength: length).network, prefixLength: length)
+                candidate = IPv4Subnet(
+                    IPv4Subnet(last.advanced(by: 1), prefixLength: length).network, prefixLength: length)
             }
         }
         return nil
@@ -98,7 +105,8 @@ package struct Allocator {
                 let address = freeAddress(on: network, also: addresses.compactMap { $0.addr?.address })
             else { continue }
             addresses.append(
-                EndpointVirtualIP(networkID: id, addr: IPv4Subnet(address, prefixLength: subnet.prefixLength)))
+                EndpointVirtualIP(networkID: id, addr: IPv4Subnet(address, prefixLength: subnet.prefixLength))
+            )
         }
         endpoint.virtualIPs = addresses.isEmpty ? nil : addresses
         guard endpoint != service.endpoint else { return }
@@ -121,9 +129,12 @@ package struct Allocator {
             guard (asked.publishedPort ?? 0) == 0, !asked.isHostMode else { return port }
             let before = kept.firstIndex { old in
                 old.targetPort == asked.targetPort && old.effectiveProtocol == asked.effectiveProtocol
-                    && Self.dynamicPorts.contains(old.publishedPort ?? 0) && !taken.contains(old.publishedPort ?? 0)
+                    && Self.dynamicPorts.contains(old.publishedPort ?? 0)
+                    && !taken.contains(old.publishedPort ?? 0)
             }
-            let number = before.map { kept.remove(at: $0).publishedPort } ?? Self.dynamicPorts.first { !taken.contains($0) }
+            let number =
+                before.map { kept.remove(at: $0).publishedPort }
+                ?? Self.dynamicPorts.first { !taken.contains($0) }
             port.publishedPort = number
             taken.insert(number ?? 0)
             return port
@@ -137,7 +148,9 @@ package struct Allocator {
         var task = task
         task.endpoint = service.endpoint
         var targets: [(Network, [String]?)] = []
-        if (service.endpoint.ports ?? []).contains(where: { !$0.isHostMode }), let ingress = draft.store.ingressNetwork {
+        if (service.endpoint.ports ?? []).contains(where: { !$0.isHostMode }),
+            let ingress = draft.store.ingressNetwork
+        {
             targets.append((ingress, nil))
         }
         for attachment in task.spec.networks ?? service.spec.networks ?? [] {
@@ -147,12 +160,14 @@ package struct Allocator {
         var attachments: [NetworkAttachment] = []
         for (network, aliases) in targets {
             guard let subnet = network.subnet else {
-                return fail(task, "no free subnet for network \(network.spec.name) in the swarm's address pools")
+                return fail(
+                    task, "no free subnet for network \(network.spec.name) in the swarm's address pools")
             }
             let needsVirtualIP = service.spec.isVirtualIP
             let virtualIP = service.endpoint.virtualIPs?.first { $0.networkID == network.id }
             guard virtualIP != nil || !needsVirtualIP, let address = freeAddress(on: network) else {
-                return fail(task, "could not find an available IP on network \(network.spec.name) (\(subnet))")
+                return fail(
+                    task, "could not find an available IP on network \(network.spec.name) (\(subnet))")
             }
             attachments.append(
                 NetworkAttachment(

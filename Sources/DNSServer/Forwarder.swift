@@ -33,7 +33,8 @@ final class Forwarder: Sendable {
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(
-                        UpstreamHandler(answer: answer, id: query.id, question: query.question, servers: servers))
+                        UpstreamHandler(
+                            answer: answer, id: query.id, question: query.question, servers: servers))
                 }
             }
             .bind(host: servers.contains { $0.protocol == .inet6 } ? "::" : "0.0.0.0", port: 0)

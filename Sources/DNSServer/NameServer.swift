@@ -75,7 +75,8 @@ package actor NameServer {
                 attached[id] = try await open(id, scope, servers)
             } catch {
                 failures[id] = "\(error)"
-                logger.warning("resolver not opened", metadata: ["container.id": "\(id)", "error": "\(error)"])
+                logger.warning(
+                    "resolver not opened", metadata: ["container.id": "\(id)", "error": "\(error)"])
             }
         }
         return failures
@@ -108,11 +109,13 @@ package actor NameServer {
                     channel.eventLoop.makeCompletedFuture {
                         let pipeline = channel.pipeline.syncOperations
                         try pipeline.addHandler(IdleStateHandler(allTimeout: StreamHandler.idleTimeout))
-                        try pipeline.addHandler(StreamHandler(shared: shared, view: view, forwarder: forwarder))
+                        try pipeline.addHandler(
+                            StreamHandler(shared: shared, view: view, forwarder: forwarder))
                     }
                 }
                 .withBoundSocket(sockets.stream).get()
-            return Attached(scope: scope, upstreams: upstreams, view: view, datagram: datagram, stream: stream)
+            return Attached(
+                scope: scope, upstreams: upstreams, view: view, datagram: datagram, stream: stream)
         } catch {
             datagram.close(promise: nil)
             throw error
@@ -199,7 +202,8 @@ final class StreamHandler: ChannelInboundHandler {
             bytes, isStream: true, in: shared.current, scope: view.scope, using: &generator)
         let channel = context.channel
         switch resolution {
-        case .answer(let reply), .malformed(let reply): channel.writeAndFlush(Self.framed(reply), promise: nil)
+        case .answer(let reply), .malformed(let reply):
+            channel.writeAndFlush(Self.framed(reply), promise: nil)
         case .drop: context.close(promise: nil)
         case .forward(let query):
             forwarder.forward(bytes, query, to: view.upstreams, isStream: true) { reply in

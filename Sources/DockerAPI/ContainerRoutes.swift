@@ -9,7 +9,9 @@ import SwarmNode
 extension EngineRoutes {
     func addContainers(_ router: inout Router) {
         router.on(.GET, "/containers/json") { request in
-            let filters = try request.filters(["id", "name", "label", "status", "network", "ancestor", "is-task", "health"])
+            let filters = try request.filters([
+                "id", "name", "label", "status", "network", "ancestor", "is-task", "health",
+            ])
             let all = request.flag("all") || filters["status"] != nil
             let list = try await node.runtime.containers().filter { info in
                 (all || info.state == .running) && Lookup.matches(info.labels, filters["label"] ?? [])
@@ -29,9 +31,11 @@ extension EngineRoutes {
             }
             let lines = try await node.runtime.logs(info.id, try LogFormat.options(request))
             let format = LogFormat(request)
-            return Response(.ok, headers: format.headers, body: .stream { writer in
-                for try await line in lines { try await writer.write(format.frame(line, of: nil)) }
-            })
+            return Response(
+                .ok, headers: format.headers,
+                body: .stream { writer in
+                    for try await line in lines { try await writer.write(format.frame(line, of: nil)) }
+                })
         }
         router.on(.POST, "/containers/{id}/kill") { request in
             let info = try await findContainer(request.capture("id"))
@@ -72,7 +76,8 @@ extension EngineRoutes {
         let command = info.arguments.joined(separator: " ")
         return [
             "Id": .string(info.id), "Names": [.string("/" + info.name)], "Image": .string(info.image),
-            "ImageID": .string(info.imageID), "Command": .string(command), "Created": .integer(info.createdAt.seconds),
+            "ImageID": .string(info.imageID), "Command": .string(command),
+            "Created": .integer(info.createdAt.seconds),
             "Ports": [], "Labels": .labels(info.labels), "State": .string(info.state.rawValue),
             "Status": .string(status(of: info)), "HostConfig": ["NetworkMode": "default"],
             "NetworkSettings": ["Networks": [:]], "Mounts": [],
@@ -116,14 +121,18 @@ extension EngineRoutes {
             "FinishedAt": .time(info.finishedAt),
         ]
         let config: JSONDocument = [
-            "Hostname": .string(spec?.hostname ?? String(info.id.prefix(12))), "User": .string(spec?.user ?? ""),
+            "Hostname": .string(spec?.hostname ?? String(info.id.prefix(12))),
+            "User": .string(spec?.user ?? ""),
             "Env": .strings(info.environment), "Cmd": .strings(info.arguments), "Image": .string(info.image),
-            "WorkingDir": .string(spec?.dir ?? ""), "Labels": .labels(info.labels), "Tty": .bool(spec?.tty ?? false),
+            "WorkingDir": .string(spec?.dir ?? ""), "Labels": .labels(info.labels),
+            "Tty": .bool(spec?.tty ?? false),
             "OpenStdin": false, "AttachStdin": false, "AttachStdout": false, "AttachStderr": false,
         ]
         return [
-            "Id": .string(info.id), "Created": .time(info.createdAt), "Path": .string(info.arguments.first ?? ""),
-            "Args": .strings(Array(info.arguments.dropFirst())), "State": state, "Image": .string(info.imageID),
+            "Id": .string(info.id), "Created": .time(info.createdAt),
+            "Path": .string(info.arguments.first ?? ""),
+            "Args": .strings(Array(info.arguments.dropFirst())), "State": state,
+            "Image": .string(info.imageID),
             "Name": .string("/" + info.name), "RestartCount": 0, "Driver": "overlayfs", "Platform": "linux",
             "HostConfig": ["NetworkMode": "default", "LogConfig": ["Type": "json-file", "Config": [:]]],
             "Mounts": [], "Config": config, "NetworkSettings": ["Networks": [:], "Ports": [:]],

@@ -52,12 +52,16 @@ package struct EngineRoutes: Sendable {
         for method in [HTTPMethod.GET, .HEAD] {
             router.on(method, "/_ping") { _ in
                 let state = await node.localState()
-                let swarm = state.state == .active ? (state.isManager ? "active/manager" : "active/worker") : state.state.rawValue
+                let swarm =
+                    state.state == .active
+                    ? (state.isManager ? "active/manager" : "active/worker") : state.state.rawValue
                 let headers: HTTPHeaders = [
-                    "Content-Type": "text/plain; charset=utf-8", "Cache-Control": "no-cache, no-store, must-revalidate",
+                    "Content-Type": "text/plain; charset=utf-8",
+                    "Cache-Control": "no-cache, no-store, must-revalidate",
                     "Pragma": "no-cache", "Builder-Version": "2", "Swarm": swarm,
                 ]
-                return Response(.ok, headers: headers, body: .bytes(ByteBuffer(string: method == .HEAD ? "" : "OK")))
+                return Response(
+                    .ok, headers: headers, body: .bytes(ByteBuffer(string: method == .HEAD ? "" : "OK")))
             }
         }
         router.on(.GET, "/version") { _ in try Self.json(version()) }
@@ -70,9 +74,11 @@ package struct EngineRoutes: Sendable {
     private func version() -> JSONDocument {
         let facts = node.facts
         let details: JSONDocument = [
-            "ApiVersion": .string(Self.maximumVersion.description), "Arch": "amd64", "BuildTime": .string(facts.buildTime),
+            "ApiVersion": .string(Self.maximumVersion.description), "Arch": "amd64",
+            "BuildTime": .string(facts.buildTime),
             "Experimental": "false", "GitCommit": .string(facts.gitCommit), "GoVersion": "",
-            "KernelVersion": .string(facts.kernelVersion), "MinAPIVersion": .string(Self.minimumVersion.description),
+            "KernelVersion": .string(facts.kernelVersion),
+            "MinAPIVersion": .string(Self.minimumVersion.description),
             "Os": "linux",
         ]
         return [
@@ -89,10 +95,14 @@ package struct EngineRoutes: Sendable {
         let facts = node.facts
         let containers = (try? await node.runtime.containers()) ?? []
         let images = (try? await node.images.images().count) ?? 0
-        func count(_ state: ContainerState) -> JSONDocument { .integer(Int64(containers.filter { $0.state == state }.count)) }
+        func count(_ state: ContainerState) -> JSONDocument {
+            .integer(Int64(containers.filter { $0.state == state }.count))
+        }
         let registry: JSONDocument = [
             "InsecureRegistryCIDRs": ["127.0.0.0/8"], "Mirrors": [],
-            "IndexConfigs": ["docker.io": ["Name": "docker.io", "Mirrors": [], "Secure": true, "Official": true]],
+            "IndexConfigs": [
+                "docker.io": ["Name": "docker.io", "Mirrors": [], "Secure": true, "Official": true]
+            ],
         ]
         let answer: [String: JSONDocument] = [
             "ID": .string((await node.localState()).nodeID), "Name": .string(facts.hostname),
@@ -105,11 +115,15 @@ package struct EngineRoutes: Sendable {
             ],
             "SystemTime": .time(node.now()), "LoggingDriver": "json-file", "CgroupDriver": "cgroupfs",
             "CgroupVersion": .string(facts.cgroupVersion), "KernelVersion": .string(facts.kernelVersion),
-            "OperatingSystem": .string(facts.operatingSystem), "OSVersion": .string(facts.osVersion), "OSType": "linux",
+            "OperatingSystem": .string(facts.operatingSystem), "OSVersion": .string(facts.osVersion),
+            "OSType": "linux",
             "Architecture": .string(facts.architecture), "IndexServerAddress": "https://index.docker.io/v1/",
-            "RegistryConfig": registry, "NCPU": .integer(Int64(facts.cpuCount)), "MemTotal": .integer(facts.memoryBytes),
-            "DockerRootDir": .string(facts.dataDirectory), "Labels": .strings(facts.labels), "ExperimentalBuild": false,
-            "ServerVersion": .string(facts.version), "Runtimes": ["runc": ["path": "runc"]], "DefaultRuntime": "runc",
+            "RegistryConfig": registry, "NCPU": .integer(Int64(facts.cpuCount)),
+            "MemTotal": .integer(facts.memoryBytes),
+            "DockerRootDir": .string(facts.dataDirectory), "Labels": .strings(facts.labels),
+            "ExperimentalBuild": false,
+            "ServerVersion": .string(facts.version), "Runtimes": ["runc": ["path": "runc"]],
+            "DefaultRuntime": "runc",
             "InitBinary": "tini", "SecurityOptions": ["name=seccomp,profile=builtin"], "Warnings": nil,
             "LiveRestoreEnabled": true, "Isolation": "", "Swarm": await swarmInfo(),
         ]
@@ -134,16 +148,21 @@ package struct EngineRoutes: Sendable {
     }
 
     private func events(_ request: Request) async throws -> Response {
-        let known: Set<String> = ["type", "event", "service", "node", "network", "container", "label", "scope", "image", "secret", "config", "volume", "daemon", "plugin"]
+        let known: Set<String> = [
+            "type", "event", "service", "node", "network", "container", "label", "scope", "image", "secret",
+            "config", "volume", "daemon", "plugin",
+        ]
         let filters = try request.filters(known)
         let until = request.value("until").flatMap(Self.seconds)
         let stream = await node.events(since: request.value("since").flatMap(Self.seconds))
-        return Response(.ok, headers: ["Content-Type": "application/json"], body: .stream { writer in
-            for await event in stream where Self.matches(event, filters) {
-                if let until, event.time > until { return }
-                try await writer.write(Self.line(event))
-            }
-        })
+        return Response(
+            .ok, headers: ["Content-Type": "application/json"],
+            body: .stream { writer in
+                for await event in stream where Self.matches(event, filters) {
+                    if let until, event.time > until { return }
+                    try await writer.write(Self.line(event))
+                }
+            })
     }
 
     private static func matches(_ event: SwarmEvent, _ filters: [String: [String]]) -> Bool {

@@ -9,7 +9,8 @@ import SwarmNode
 
 extension EngineRoutes {
     func addImages(_ router: inout Router) {
-        router.on(.GET, "/images/json") { _ in try Self.json(try await node.images.images().map(Self.summary)) }
+        router.on(.GET, "/images/json") { _ in try Self.json(try await node.images.images().map(Self.summary))
+        }
         router.on(.GET, "/images/{name...}/json") { request in
             try Self.json(Self.detail(try await node.images.image(request.capture("name"))))
         }
@@ -30,7 +31,8 @@ extension EngineRoutes {
             return Response(.created)
         }
         router.on(.DELETE, "/images/{name...}") { request in
-            let removed = try await node.images.removeImage(request.capture("name"), force: request.flag("force"))
+            let removed = try await node.images.removeImage(
+                request.capture("name"), force: request.flag("force"))
             return try Self.json(
                 removed.map { removal -> JSONDocument in
                     switch removal {
@@ -76,15 +78,18 @@ extension EngineRoutes {
         let tag = request.value("tag") ?? ""
         let separator = tag.hasPrefix("sha256:") ? "@" : ":"
         let reference = tag.isEmpty ? image : image + separator + tag
-        let progress = node.images.pull(reference, registryAuth: request.head.headers.first(name: "x-registry-auth"))
-        return Response(.ok, headers: ["Content-Type": "application/json"], body: .stream { writer in
-            do {
-                for try await step in progress { try await writer.write(Self.line(step)) }
-            } catch {
-                let text = JSONText.quoted((error as? SwarmError)?.description ?? "\(error)")
-                try await writer.write("{\"errorDetail\":{\"message\":\(text)},\"error\":\(text)}\r\n")
-            }
-        })
+        let progress = node.images.pull(
+            reference, registryAuth: request.head.headers.first(name: "x-registry-auth"))
+        return Response(
+            .ok, headers: ["Content-Type": "application/json"],
+            body: .stream { writer in
+                do {
+                    for try await step in progress { try await writer.write(Self.line(step)) }
+                } catch {
+                    let text = JSONText.quoted((error as? SwarmError)?.description ?? "\(error)")
+                    try await writer.write("{\"errorDetail\":{\"message\":\(text)},\"error\":\(text)}\r\n")
+                }
+            })
     }
 
     private static func line(_ step: ImageProgress) -> String {
@@ -108,10 +113,13 @@ extension EngineRoutes {
 
     private static func detail(_ image: ImageInfo) -> JSONDocument {
         [
-            "Id": .string(image.id), "RepoTags": .strings(image.repoTags), "RepoDigests": .strings(image.repoDigests),
+            "Id": .string(image.id), "RepoTags": .strings(image.repoTags),
+            "RepoDigests": .strings(image.repoDigests),
             "Parent": "", "Comment": "", "Created": .time(image.created), "Author": "",
-            "Config": .value(image.configuration), "Architecture": .string(image.architecture), "Os": .string(image.os),
-            "Size": .integer(image.sizeBytes), "RootFS": ["Type": "layers", "Layers": .strings(image.layers)],
+            "Config": .value(image.configuration), "Architecture": .string(image.architecture),
+            "Os": .string(image.os),
+            "Size": .integer(image.sizeBytes),
+            "RootFS": ["Type": "layers", "Layers": .strings(image.layers)],
         ]
     }
 }

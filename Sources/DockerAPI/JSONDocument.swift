@@ -3,9 +3,11 @@ import SwarmCore
 
 /// A JSON value for answers that are put together by hand.
 enum JSONDocument: Encodable, Sendable, ExpressibleByStringLiteral, ExpressibleByBooleanLiteral,
-    ExpressibleByIntegerLiteral, ExpressibleByNilLiteral, ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral
+    ExpressibleByIntegerLiteral, ExpressibleByNilLiteral, ExpressibleByArrayLiteral,
+    ExpressibleByDictionaryLiteral
 {
-    case string(String), bool(Bool), integer(Int64), null, array([JSONDocument]), object([String: JSONDocument])
+    case string(String), bool(Bool), integer(Int64), null, array([JSONDocument]), object(
+        [String: JSONDocument])
     /// Any of our model's values.
     case value(any Encodable & Sendable)
 
@@ -18,8 +20,12 @@ enum JSONDocument: Encodable, Sendable, ExpressibleByStringLiteral, ExpressibleB
         self = .object(Dictionary(elements, uniquingKeysWith: { _, last in last }))
     }
 
-    static func labels(_ labels: [String: String]?) -> JSONDocument { .object((labels ?? [:]).mapValues { .string($0) }) }
-    static func strings(_ list: [String]?) -> JSONDocument { list.map { .array($0.map { .string($0) }) } ?? .null }
+    static func labels(_ labels: [String: String]?) -> JSONDocument {
+        .object((labels ?? [:]).mapValues { .string($0) })
+    }
+    static func strings(_ list: [String]?) -> JSONDocument {
+        list.map { .array($0.map { .string($0) }) } ?? .null
+    }
     static func time(_ time: Timestamp?) -> JSONDocument { .string((time ?? .zero).description) }
 
     func encode(to encoder: any Encoder) throws {

@@ -47,7 +47,8 @@ struct LogFormat: Sendable {
         if showsTime { text += line.time.descriptionWithFixedFraction + " " }
         if showsDetails {
             if let task {
-                text += "com.docker.swarm.node.id=\(task.nodeID ?? ""),com.docker.swarm.service.id=\(task.serviceID ?? ""),"
+                text +=
+                    "com.docker.swarm.node.id=\(task.nodeID ?? ""),com.docker.swarm.service.id=\(task.serviceID ?? ""),"
                 text += "com.docker.swarm.task.id=\(task.id)"
             }
             text += " "

@@ -32,7 +32,9 @@ extension EngineRoutes {
         router.on(.GET, "/networks") { try await listNetworks($0) }
         router.on(.GET, "/networks/{id}") { request in
             let argument = request.capture("id")
-            if let local = Self.predefined.first(where: { $0 == argument }) { return try Self.json(Self.local(local)) }
+            if let local = Self.predefined.first(where: { $0 == argument }) {
+                return try Self.json(Self.local(local))
+            }
             return try Self.json(Self.document(try await findNetwork(argument), tasks: await node.snapshot()))
         }
         router.on(.POST, "/networks/create") { try await createNetwork($0) }
@@ -83,15 +85,18 @@ extension EngineRoutes {
         [
             "Name": .string(name), "Id": .string(name), "Created": .time(nil), "Scope": "local",
             "Driver": .string(name == "none" ? "null" : name), "EnableIPv6": false,
-            "IPAM": ["Driver": "default", "Options": nil, "Config": []], "Internal": false, "Attachable": false,
-            "Ingress": false, "ConfigFrom": ["Network": ""], "ConfigOnly": false, "Containers": [:], "Options": [:],
+            "IPAM": ["Driver": "default", "Options": nil, "Config": []], "Internal": false,
+            "Attachable": false,
+            "Ingress": false, "ConfigFrom": ["Network": ""], "ConfigOnly": false, "Containers": [:],
+            "Options": [:],
             "Labels": [:],
         ]
     }
 
     private static func document(_ network: Network, tasks store: ObjectStore) -> JSONDocument {
         let spec = network.spec
-        let ranges = (network.ipam?.configs ?? spec.ipamOptions?.configs ?? []).map { config -> JSONDocument in
+        let ranges = (network.ipam?.configs ?? spec.ipamOptions?.configs ?? []).map {
+            config -> JSONDocument in
             var members: [String: JSONDocument] = ["Subnet": .string(config.subnet ?? "")]
             if let gateway = config.gateway { members["Gateway"] = .string(gateway) }
             if let range = config.range { members["IPRange"] = .string(range) }
@@ -100,7 +105,8 @@ extension EngineRoutes {
         var containers: [String: JSONDocument] = [:]
         for task in store.tasks(onNetwork: network.id) where task.status.state == .running {
             guard let id = task.status.containerStatus?.containerID,
-                let address = task.networksAttachments?.first(where: { $0.network.id == network.id })?.addresses?.first
+                let address = task.networksAttachments?.first(where: { $0.network.id == network.id })?
+                    .addresses?.first
             else { continue }
             containers[id] = [
                 "Name": .string(task.containerName), "EndpointID": .string(id),
@@ -108,7 +114,8 @@ extension EngineRoutes {
                 "IPv4Address": .string(address.description), "IPv6Address": "",
             ]
         }
-        let options = (spec.driverConfiguration?.options ?? [:]).merging(network.driverState?.options ?? [:]) { $1 }
+        let options = (spec.driverConfiguration?.options ?? [:]).merging(network.driverState?.options ?? [:])
+        { $1 }
         return [
             "Name": .string(spec.name), "Id": .string(network.id), "Created": .time(network.createdAt),
             "Scope": "swarm", "Driver": .string(spec.driverConfiguration?.name ?? "overlay"),
@@ -136,9 +143,12 @@ extension EngineRoutes {
         spec.driverConfiguration = Driver(name: driver, options: body.Options)
         (spec.ipv6Enabled, spec.isInternal) = (body.EnableIPv6, body.Internal)
         (spec.attachable, spec.ingress) = (body.Attachable, body.Ingress)
-        let ranges = (body.IPAM?.Config ?? []).map { IPAMConfig(subnet: $0.Subnet, range: $0.IPRange, gateway: $0.Gateway) }
+        let ranges = (body.IPAM?.Config ?? []).map {
+            IPAMConfig(subnet: $0.Subnet, range: $0.IPRange, gateway: $0.Gateway)
+        }
         for range in ranges {
-            for text in [range.subnet, range.range].compactMap({ $0 }) where !text.isEmpty && IPv4Subnet(text) == nil {
+            for text in [range.subnet, range.range].compactMap({ $0 })
+            where !text.isEmpty && IPv4Subnet(text) == nil {
                 throw SwarmError(.invalidArgument, "invalid CIDR address: \(text)")
             }
         }
@@ -163,7 +173,8 @@ extension EngineRoutes {
         router.on(.GET, "/secrets/{id}") { request in
             let secrets = try await managed().secrets.sorted
             return try Self.json(
-                Self.withoutData(try Lookup.find(request.capture("id"), "secret", in: secrets) { $0.spec.name }))
+                Self.withoutData(
+                    try Lookup.find(request.capture("id"), "secret", in: secrets) { $0.spec.name }))
         }
         router.on(.POST, "/secrets/create") { request in
             _ = try await managed()
@@ -196,7 +207,8 @@ extension EngineRoutes {
         }
         router.on(.GET, "/configs/{id}") { request in
             let configs = try await managed().configs.sorted
-            return try Self.json(try Lookup.find(request.capture("id"), "config", in: configs) { $0.spec.name })
+            return try Self.json(
+                try Lookup.find(request.capture("id"), "config", in: configs) { $0.spec.name })
         }
         router.on(.POST, "/configs/create") { request in
             _ = try await managed()
@@ -211,7 +223,9 @@ extension EngineRoutes {
     }
 
     private func created(_ request: ControlRequest) async throws -> Response {
-        guard case .created(let id, _) = try await node.submit(request) else { return Response(.internalServerError) }
+        guard case .created(let id, _) = try await node.submit(request) else {
+            return Response(.internalServerError)
+        }
         return try Self.json(["ID": .string(id)] as JSONDocument, .created)
     }
 

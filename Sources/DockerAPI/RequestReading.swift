@@ -61,7 +61,8 @@ extension Request {
     /// `filters={"name":{"web":true}}` or `{"name":["web"]}`; unknown keys are refused.
     func filters(_ known: Set<String>) throws -> [String: [String]] {
         guard let text = value("filters"), !text.isEmpty else { return [:] }
-        guard let parsed = try? JSONDecoder().decode([String: FilterValues].self, from: Data(text.utf8)) else {
+        guard let parsed = try? JSONDecoder().decode([String: FilterValues].self, from: Data(text.utf8))
+        else {
             throw SwarmError(.invalidArgument, "invalid filter: \(text)")
         }
         for key in parsed.keys.sorted() where !known.contains(key) {
@@ -96,7 +97,8 @@ enum Lookup {
         let prefixed = argument.isEmpty ? [] : objects.filter { $0.id.hasPrefix(argument) }
         let matches = named.isEmpty ? prefixed : named
         guard matches.count <= 1 else {
-            throw SwarmError(.invalidArgument, "\(kind) \(argument) is ambiguous (\(matches.count) matches found)")
+            throw SwarmError(
+                .invalidArgument, "\(kind) \(argument) is ambiguous (\(matches.count) matches found)")
         }
         guard let match = matches.first else { throw SwarmError(.notFound, "\(kind) \(argument) not found") }
         return match
@@ -104,7 +106,8 @@ enum Lookup {
 
     static func matches(_ labels: [String: String]?, _ wanted: [String]) -> Bool {
         wanted.allSatisfy { text in
-            let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+            let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(
+                String.init)
             guard let value = labels?[parts[0]] else { return false }
             return parts.count == 1 || value == parts[1]
         }
@@ -128,7 +131,8 @@ enum StatusMapping {
             case .permissionDenied: .forbidden
             case .unimplemented: .notImplemented
             case .unavailable, .notLeader: .serviceUnavailable
-            case .outdatedVersion, .deadlineExceeded, .resourceExhausted, .unknown, .internal: .internalServerError
+            case .outdatedVersion, .deadlineExceeded, .resourceExhausted, .unknown, .internal:
+                .internalServerError
             }
         return APIError(status, error.description)
     }

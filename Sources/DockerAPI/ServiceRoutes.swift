@@ -19,7 +19,9 @@ extension EngineRoutes {
             _ = try await managed()
             let spec = try await request.decode(ServiceSpec.self)
             let auth = request.head.headers.first(name: "x-registry-auth")
-            guard case .created(let id, let warnings) = try await node.submit(.createService(spec, registryAuth: auth))
+            guard
+                case .created(let id, let warnings) = try await node.submit(
+                    .createService(spec, registryAuth: auth))
             else { return Response(.internalServerError) }
             var answer: [String: JSONDocument] = ["ID": .string(id)]
             if !warnings.isEmpty { answer["Warnings"] = .strings(warnings) }
@@ -47,7 +49,8 @@ extension EngineRoutes {
         }
         router.on(.GET, "/tasks/{id}/logs") { request in
             let tasks = try await managed().tasks.sorted
-            return try await logs(of: [try Lookup.find(request.capture("id"), "task", in: tasks) { $0.displayName }], request)
+            return try await logs(
+                of: [try Lookup.find(request.capture("id"), "task", in: tasks) { $0.displayName }], request)
         }
     }
 
@@ -60,7 +63,8 @@ extension EngineRoutes {
         let filters = try request.filters(["id", "name", "label", "mode", "runtime"])
         let store = try await managed()
         let services = store.services.sorted.filter { service in
-            Lookup.hasPrefix(service.id, filters["id"] ?? []) && Lookup.hasPrefix(service.spec.name, filters["name"] ?? [])
+            Lookup.hasPrefix(service.id, filters["id"] ?? [])
+                && Lookup.hasPrefix(service.spec.name, filters["name"] ?? [])
                 && Lookup.matches(service.spec.labels, filters["label"] ?? [])
                 && (filters["mode"] ?? [service.spec.mode.kind]).contains(service.spec.mode.kind)
         }
@@ -77,7 +81,8 @@ extension EngineRoutes {
         let tasks = store.tasks(ofService: service.id)
         let running = tasks.filter { $0.status.state == .running && $0.desiredState <= .complete }.count
         let completed = tasks.filter {
-            $0.status.state == .complete && $0.jobIteration == service.jobStatus?.jobIteration && service.spec.isJob
+            $0.status.state == .complete && $0.jobIteration == service.jobStatus?.jobIteration
+                && service.spec.isJob
         }.count
         var desired = Int(clamping: service.spec.replicas)
         if service.spec.mode.global != nil {
@@ -106,14 +111,17 @@ extension EngineRoutes {
     }
 
     private func listTasks(_ request: Request) async throws -> Response {
-        let known: Set<String> = ["id", "name", "label", "service", "node", "desired-state", "_up-to-date", "runtime"]
+        let known: Set<String> = [
+            "id", "name", "label", "service", "node", "desired-state", "_up-to-date", "runtime",
+        ]
         let filters = try request.filters(known)
         let store = try await managed()
         var services: Set<ObjectID>?
         if let wanted = filters["service"] {
             var ids: Set<ObjectID> = []
             for argument in wanted {
-                ids.insert(try Lookup.find(argument, "service", in: store.services.sorted) { $0.spec.name }.id)
+                ids.insert(
+                    try Lookup.find(argument, "service", in: store.services.sorted) { $0.spec.name }.id)
             }
             services = ids
         }
@@ -122,7 +130,8 @@ extension EngineRoutes {
             var ids: Set<ObjectID> = []
             for argument in wanted {
                 let own = argument == "self" ? await node.localState().nodeID : argument
-                ids.insert(try Lookup.find(own, "node", in: store.nodes.sorted) { $0.description.hostname }.id)
+                ids.insert(
+                    try Lookup.find(own, "node", in: store.nodes.sorted) { $0.description.hostname }.id)
             }
             nodes = ids
         }
@@ -131,7 +140,9 @@ extension EngineRoutes {
             if let services, !services.contains(task.serviceID ?? "") { return false }
             if let nodes, !nodes.contains(task.nodeID ?? "") { return false }
             if let states = filters["desired-state"] {
-                let meant = task.desiredState <= .running ? "running" : task.desiredState <= .complete ? "accepted" : "shutdown"
+                let meant =
+                    task.desiredState <= .running
+                    ? "running" : task.desiredState <= .complete ? "accepted" : "shutdown"
                 guard states.contains(meant) || states.contains(task.desiredState.name) else { return false }
             }
             if onlyCurrent, let service = task.serviceID.flatMap({ store.services[$0] }),
@@ -160,18 +171,22 @@ extension EngineRoutes {
             }
         }
         let runtime = node.runtime
-        return Response(.ok, headers: format.headers, body: .stream { [sources] writer in
-            await withTaskGroup(of: Void.self) { group in
-                for (task, id) in sources {
-                    group.addTask {
-                        guard let lines = try? await runtime.logs(id, options) else { return }
-                        do {
-                            for try await line in lines { try await writer.write(format.frame(line, of: task)) }
-                        } catch { return }
+        return Response(
+            .ok, headers: format.headers,
+            body: .stream { [sources] writer in
+                await withTaskGroup(of: Void.self) { group in
+                    for (task, id) in sources {
+                        group.addTask {
+                            guard let lines = try? await runtime.logs(id, options) else { return }
+                            do {
+                                for try await line in lines {
+                                    try await writer.write(format.frame(line, of: task))
+                                }
+                            } catch { return }
+                        }
                     }
                 }
-            }
-        })
+            })
     }
 }
 
@@ -183,7 +198,9 @@ extension ServiceSpec {
         if spec.taskTemplate.containerSpec?.stopGracePeriod == nil {
             spec.taskTemplate.containerSpec?.stopGracePeriod = 10 * second
         }
-        if spec.taskTemplate.containerSpec?.dnsConfig == nil { spec.taskTemplate.containerSpec?.dnsConfig = DNSConfig() }
+        if spec.taskTemplate.containerSpec?.dnsConfig == nil {
+            spec.taskTemplate.containerSpec?.dnsConfig = DNSConfig()
+        }
         var restart = spec.taskTemplate.restartPolicy ?? RestartPolicy()
         if (restart.condition ?? "").isEmpty { restart.condition = "any" }
         if restart.delay == nil { restart.delay = 5 * second }

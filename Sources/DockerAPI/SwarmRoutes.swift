@@ -22,6 +22,9 @@ private struct InitBody: Decodable {
 extension EngineRoutes {
     func addSwarm(_ router: inout Router) {
         router.on(.POST, "/swarm/init") { try await initialize($0) }
+        router.on(.POST, "/swarm/join") { _ in
+            throw SwarmError(.unimplemented, "this release of swarmd runs swarms of one node: joining is not supported")
+        }
         router.on(.POST, "/swarm/leave") { request in
             _ = try await node.submit(.leaveSwarm(force: request.flag("force")))
             return Response(.ok)
@@ -87,7 +90,8 @@ extension EngineRoutes {
         guard let address = IPv4Address(host), address.value != 0 else {
             throw SwarmError(
                 .invalidArgument,
-                "advertise address must be a non-zero IP address or network interface (with optional port number)")
+                "advertise address must be a non-zero IP address or network interface (with optional port number)"
+            )
         }
         var asked = SwarmInitialization(listenAddress: listen, advertiseAddress: advertise)
         asked.dataPathAddress = body.DataPathAddr ?? ""
@@ -103,9 +107,13 @@ extension EngineRoutes {
             throw SwarmError(.invalidArgument, "invalid CIDR address: \(pool)")
         }
         asked.subnetSize = body.SubnetSize ?? 0
-        if asked.subnetSize > 30 { throw SwarmError(.unknown, "subnet size is out of range: \(asked.subnetSize)") }
+        if asked.subnetSize > 30 {
+            throw SwarmError(.unknown, "subnet size is out of range: \(asked.subnetSize)")
+        }
         asked.spec = body.Spec ?? ClusterSpec()
-        guard case .created(let id, _) = try await node.submit(.initializeSwarm(asked)) else { return Response(.ok) }
+        guard case .created(let id, _) = try await node.submit(.initializeSwarm(asked)) else {
+            return Response(.ok)
+        }
         return .json(.ok, JSONText.quoted(id))
     }
 }

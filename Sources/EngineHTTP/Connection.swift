@@ -118,7 +118,11 @@ struct Connection: Sendable {
             if hasBody { head.framing = .length(bytes.readableBytes) }
             let whole = WireWrite.whole(head, hasBody && request.method != .HEAD ? bytes : ByteBuffer())
             posted += 512 + bytes.readableBytes
-            if posted < Self.unawaitedLimit { outbound.post(whole) } else { try await outbound.send(whole); posted = 0 }
+            if posted < Self.unawaitedLimit {
+                outbound.post(whole)
+            } else {
+                try await outbound.send(whole); posted = 0
+            }
 
         case .stream(let produce):
             head.framing = request.version == .http1_1 ? .chunked : .untilClose
@@ -130,7 +134,9 @@ struct Connection: Sendable {
             try await outbound.send(.head(head))
             let writer = BodyWriter(wire: outbound)
             try await presence.whilePresent { try await produce(writer) }
-            if try await parts.skipBody(upTo: Self.skipLimit) == false || presence.isDraining { head.close = true }
+            if try await parts.skipBody(upTo: Self.skipLimit) == false || presence.isDraining {
+                head.close = true
+            }
             try await outbound.send(.end)
             if head.close { try await outbound.send(.close) }
 

@@ -20,7 +20,8 @@ package struct Listener: Sendable {
     let logger: Logger
 
     package init(
-        _ address: Address, tls: NIOSSLContext? = nil, router: Router, commonHeaders: [(String, String)], logger: Logger
+        _ address: Address, tls: NIOSSLContext? = nil, router: Router, commonHeaders: [(String, String)],
+        logger: Logger
     ) {
         self.address = address
         self.tls = tls
@@ -95,7 +96,8 @@ package struct Listener: Sendable {
             listen(fd, Self.backlog)  // NIO listens on a bound descriptor with 128, whatever the option says
             return server
         case .tcp(let host, let port):
-            return try await bootstrap
+            return
+                try await bootstrap
                 .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
                 .childChannelOption(.socketOption(.so_keepalive), value: 1)
                 .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
@@ -112,7 +114,8 @@ package struct Listener: Sendable {
             try pipeline.addHandler(ByteToMessageHandler(decoder))
             try pipeline.addHandler(WireHandler(decoder: decoder, encoder: encoder, presence: presence))
             let wire = try Connection.Wire(
-                wrappingChannelSynchronously: channel, configuration: .init(isOutboundHalfClosureEnabled: false))
+                wrappingChannelSynchronously: channel,
+                configuration: .init(isOutboundHalfClosureEnabled: false))
             return Accepted(wire: wire, peer: try Peer(of: channel), presence: presence)
         }
     }
@@ -164,7 +167,9 @@ extension Peer {
     }
 
     init(of channel: any Channel) throws {
-        guard case .unixDomainSocket? = channel.localAddress, let options = channel as? any SocketOptionProvider else {
+        guard case .unixDomainSocket? = channel.localAddress,
+            let options = channel as? any SocketOptionProvider
+        else {
             self = .tcp(channel.remoteAddress?.description ?? "")
             return
         }

@@ -56,7 +56,8 @@ package struct Response: Sendable {
     package var headers: HTTPHeaders
     package var body: Body
 
-    package init(_ status: HTTPResponseStatus, headers: HTTPHeaders = [:], body: Body = .bytes(ByteBuffer())) {
+    package init(_ status: HTTPResponseStatus, headers: HTTPHeaders = [:], body: Body = .bytes(ByteBuffer()))
+    {
         self.status = status
         self.headers = headers
         self.body = body

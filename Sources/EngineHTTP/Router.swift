@@ -37,7 +37,9 @@ package struct Router: Sendable {
             let name = text.dropFirst().dropLast()
             return name.hasSuffix("...") ? .many(String(name.dropLast(3))) : .one(String(name))
         }
-        guard case .literal(let first)? = pieces.first else { preconditionFailure("pattern needs a literal start") }
+        guard case .literal(let first)? = pieces.first else {
+            preconditionFailure("pattern needs a literal start")
+        }
         routes[first, default: []].append(Route(method: method, pieces: pieces, handler: handler))
     }
 
@@ -49,10 +51,17 @@ package struct Router: Sendable {
             segments.removeFirst()
             version = asked
             if asked > versions.upperBound {
-                return .error(.badRequest, "client version \(asked) is too new. Maximum supported API version is \(versions.upperBound)")
+                return .error(
+                    .badRequest,
+                    "client version \(asked) is too new. Maximum supported API version is \(versions.upperBound)"
+                )
             }
             if asked < versions.lowerBound {
-                return .error(.badRequest, "client version \(asked) is too old. Minimum supported API version is \(versions.lowerBound), please upgrade your client to a newer version")
+                return .error(
+                    .badRequest,
+                    "client version \(asked) is too old. Minimum supported API version is "
+                        + "\(versions.lowerBound), please upgrade your client to a newer version"
+                )
             }
         }
         var request = Request(
@@ -73,7 +82,9 @@ package struct Router: Sendable {
         return .error(.notFound, "page not found")
     }
 
-    private static func match(_ pieces: ArraySlice<Piece>, _ segments: ArraySlice<String>) -> [String: String]? {
+    private static func match(_ pieces: ArraySlice<Piece>, _ segments: ArraySlice<String>) -> [String:
+        String]?
+    {
         guard let piece = pieces.first else { return segments.isEmpty ? [:] : nil }
         guard let segment = segments.first else { return nil }
         switch piece {
@@ -114,7 +125,9 @@ private func percentDecoded(_ text: Substring) -> String { percentDecoded(text, 
 
 private func percentDecoded(_ text: Substring, plus: Bool) -> String {
     let bytes = text.utf8
-    guard bytes.contains(UInt8(ascii: "%")) || (plus && bytes.contains(UInt8(ascii: "+"))) else { return String(text) }
+    guard bytes.contains(UInt8(ascii: "%")) || (plus && bytes.contains(UInt8(ascii: "+"))) else {
+        return String(text)
+    }
     func nibble(_ byte: UInt8) -> UInt8? {
         switch byte {
         case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")

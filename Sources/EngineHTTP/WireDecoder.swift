@@ -42,7 +42,9 @@ final class WireDecoder: ByteToMessageDecoder {
         return .needMoreData
     }
 
-    func decodeLast(context: ChannelHandlerContext, buffer: inout ByteBuffer, seenEOF: Bool) throws -> DecodingState {
+    func decodeLast(context: ChannelHandlerContext, buffer: inout ByteBuffer, seenEOF: Bool) throws
+        -> DecodingState
+    {
         if case .http = mode {
             return try http.decodeLast(context: context, buffer: &buffer, seenEOF: seenEOF)
         }
@@ -51,7 +53,9 @@ final class WireDecoder: ByteToMessageDecoder {
     }
 
     private func forward(_ buffer: inout ByteBuffer, _ context: ChannelHandlerContext) {
-        guard let bytes = buffer.readSlice(length: buffer.readableBytes), bytes.readableBytes > 0 else { return }
+        guard let bytes = buffer.readSlice(length: buffer.readableBytes), bytes.readableBytes > 0 else {
+            return
+        }
         switch mode {
         case .held(var early):
             mode = .raw  // release the storage before it is appended to

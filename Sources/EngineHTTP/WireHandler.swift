@@ -153,7 +153,9 @@ final class WireHandler: ChannelDuplexHandler {
 
     private var isChunked: Bool { if case .chunked = framing { true } else { false } }
 
-    private func put(_ bytes: ByteBuffer, _ context: ChannelHandlerContext, _ promise: EventLoopPromise<Void>?) {
+    private func put(
+        _ bytes: ByteBuffer, _ context: ChannelHandlerContext, _ promise: EventLoopPromise<Void>?
+    ) {
         context.write(Self.wrapOutboundOut(bytes), promise: promise)
     }
 
@@ -171,7 +173,9 @@ final class WireHandler: ChannelDuplexHandler {
         return head.close
     }
 
-    private func writeBody(_ bytes: ByteBuffer, _ context: ChannelHandlerContext, _ promise: EventLoopPromise<Void>?) {
+    private func writeBody(
+        _ bytes: ByteBuffer, _ context: ChannelHandlerContext, _ promise: EventLoopPromise<Void>?
+    ) {
         // An empty chunk would end the response.
         guard isChunked, bytes.readableBytes > 0 else { return put(bytes, context, promise) }
         var line = context.channel.allocator.buffer(capacity: 16)
@@ -203,7 +207,9 @@ final class WireHandler: ChannelDuplexHandler {
     }
 
     /// Switches first, answers second: a client sends nothing before it has seen the answer.
-    private func beginHijack(_ head: ResponseHead, _ context: ChannelHandlerContext, _ promise: EventLoopPromise<Void>?) {
+    private func beginHijack(
+        _ head: ResponseHead, _ context: ChannelHandlerContext, _ promise: EventLoopPromise<Void>?
+    ) {
         let early = decoder.hijack()
         hijacked = true
         holding = false
@@ -231,7 +237,9 @@ final class WireHandler: ChannelDuplexHandler {
             guard lingers && !self.inputEnded else { return context.close(promise: nil) }
             context.close(mode: .output, promise: nil)  // completes to a full close when the peer's end comes
             context.read()
-            context.eventLoop.assumeIsolated().scheduleTask(in: Self.lingerTime) { context.close(promise: nil) }
+            context.eventLoop.assumeIsolated().scheduleTask(in: Self.lingerTime) {
+                context.close(promise: nil)
+            }
         }
         context.writeAndFlush(Self.wrapOutboundOut(ByteBuffer()), promise: flushed)
     }

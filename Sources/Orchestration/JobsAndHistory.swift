@@ -49,7 +49,8 @@ extension Workspace {
             if let service = task.serviceID, store.services[service] == nil {
                 want(.remove, of: task)
             }
-            guard !task.isStopped, let id = task.nodeID, let node = store.nodes[id], node.status.state == "down"
+            guard !task.isStopped, let id = task.nodeID, let node = store.nodes[id],
+                node.status.state == "down"
             else { continue }
             let limit = node.updatedAt + Reconciler.orphanAfter
             guard limit <= now else {

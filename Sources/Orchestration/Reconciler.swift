@@ -53,7 +53,9 @@ extension Workspace {
                 guard mustLeaveNode(task) || violatesPlacement(task, service) else { continue }
                 guard !draft.isFull else { return revisit(at: now) }
                 want(.shutdown, of: task)
-                let hasSuccessor = slot.current.contains { $0.id != task.id && $0.createdAt >= task.createdAt }
+                let hasSuccessor = slot.current.contains {
+                    $0.id != task.id && $0.createdAt >= task.createdAt
+                }
                 if !service.spec.isGlobal && !hasSuccessor {
                     createTask(of: service, in: slot.key, desired: .ready)
                 }
@@ -96,7 +98,8 @@ extension Workspace {
                 let wait = max(Reconciler.maximumStopWait, grace + Reconciler.stopWaitMargin)
                 let deadline = max(start, task.createdAt) + wait
                 let isBlocked = slot.tasks.contains { other in
-                    !other.isCurrent && !other.isStopped && store.nodes[other.nodeID ?? ""]?.status.state != "down"
+                    !other.isCurrent && !other.isStopped
+                        && store.nodes[other.nodeID ?? ""]?.status.state != "down"
                 }
                 if isBlocked && deadline > now {
                     revisit(at: deadline)
@@ -163,7 +166,9 @@ extension Workspace {
         for node in store.nodes.sorted where node.mayKeepTasks && node.spec.availability == "active" {
             guard node.satisfies(service.spec.taskTemplate.placement) else { continue }
             if let slot = all[.node(node.id)] {
-                guard slot.current.isEmpty, !RestartDecision.isRetired(slot, spec: service.spec) else { continue }
+                guard slot.current.isEmpty, !RestartDecision.isRetired(slot, spec: service.spec) else {
+                    continue
+                }
             }
             guard !draft.isFull else { return revisit(at: now) }
             createTask(of: service, in: .node(node.id), desired: .ready)

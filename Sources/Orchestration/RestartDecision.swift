@@ -13,8 +13,10 @@ enum RestartDecision {
         if condition == "on-failure" && task.status.state == .complete { return false }
         let limit = spec.taskTemplate.restartMaxAttempts
         guard limit > 0 else { return true }
-        let start = spec.taskTemplate.restartWindow.map { Timestamp(
-            nanoseconds: task.status.timestamp.nanoseconds &- $0.wholeNanoseconds) }
+        let start = spec.taskTemplate.restartWindow.map {
+            Timestamp(
+                nanoseconds: task.status.timestamp.nanoseconds &- $0.wholeNanoseconds)
+        }
         let restarts = slot.tasks.filter { other in
             other.startAfter != nil && other.spec == task.spec && start.map { other.createdAt >= $0 } ?? true
         }

@@ -11,21 +11,26 @@ extension Workspace {
         var service = service
         let slots = slots(of: service).sorted { $0.key < $1.key }.map(\.value)
         let occupied = slots.filter { !$0.current.isEmpty }
-        let outdated = occupied.filter { slot in !slot.current.contains { isCurrentVersion($0, of: service) } }
+        let outdated = occupied.filter { slot in !slot.current.contains { isCurrentVersion($0, of: service) }
+        }
         let isRollback = service.updateStatus?.state?.hasPrefix("rollback") == true
         let states = ["paused", "rollback_paused"]
         if let state = service.updateStatus?.state, states.contains(state) { return }
         finishReplacements(occupied, of: service)
-        guard !outdated.isEmpty || ["updating", "rollback_started"].contains(service.updateStatus?.state) else {
+        guard !outdated.isEmpty || ["updating", "rollback_started"].contains(service.updateStatus?.state)
+        else {
             return
         }
         if service.updateStatus?.state != "updating" && service.updateStatus?.state != "rollback_started" {
-            service.updateStatus = UpdateStatus(state: "updating", startedAt: now, message: "update in progress")
+            service.updateStatus = UpdateStatus(
+                state: "updating", startedAt: now, message: "update in progress")
             draft.put(.service(service))
         }
         let config = isRollback ? service.spec.rollback : service.spec.update
         let started = service.updateStatus?.startedAt ?? now
-        let renewed = slots.filter { slot in slot.tasks.contains { isRenewed($0, of: service, since: started) } }
+        let renewed = slots.filter { slot in
+            slot.tasks.contains { isRenewed($0, of: service, since: started) }
+        }
         if giveUpOnFailures(renewed, &service, config, since: started, isRollback: isRollback) { return }
         let busy = renewed.filter { isBusy($0, of: service, config, since: started) }
         if outdated.isEmpty && busy.isEmpty {
@@ -35,7 +40,8 @@ extension Workspace {
             draft.put(.service(service))
             return
         }
-        let room = config.parallelism == 0 ? outdated.count : max(0, Int(clamping: config.parallelism) - busy.count)
+        let room =
+            config.parallelism == 0 ? outdated.count : max(0, Int(clamping: config.parallelism) - busy.count)
         for slot in outdated.prefix(room) {
             guard !draft.isFull else { return revisit(at: now) }
             replace(slot, of: service, startFirst: config.isStartFirst)
@@ -76,7 +82,9 @@ extension Workspace {
     private mutating func isBusy(
         _ slot: Slot, of service: Service, _ config: UpdateConfig, since start: Timestamp
     ) -> Bool {
-        guard let task = slot.tasks.last(where: { isRenewed($0, of: service, since: start) }) else { return false }
+        guard let task = slot.tasks.last(where: { isRenewed($0, of: service, since: start) }) else {
+            return false
+        }
         if task.status.state == .running {
             let free = task.status.timestamp + config.effectiveDelay
             guard free > now else { return false }

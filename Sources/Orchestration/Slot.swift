@@ -57,7 +57,9 @@ extension Node {
     /// Whether the node satisfies where a task may run: constraints that do not parse are satisfied by no node.
     func satisfies(_ placement: Placement?) -> Bool {
         for text in placement?.constraints ?? [] {
-            guard let constraint = try? PlacementConstraint(text), constraint.matches(self) else { return false }
+            guard let constraint = try? PlacementConstraint(text), constraint.matches(self) else {
+                return false
+            }
         }
         let platforms = placement?.platforms ?? []
         return platforms.isEmpty || platforms.contains { supports($0) }

@@ -73,7 +73,9 @@ struct Workspace<Generator: RandomNumberGenerator> {
 
     /// Whether a task no longer fits the node it was given, although nothing about the service changed.
     func violatesPlacement(_ task: SwarmTask, _ service: Service) -> Bool {
-        guard let id = task.nodeID, let node = store.nodes[id], node.spec.availability == "active" else { return false }
+        guard let id = task.nodeID, let node = store.nodes[id], node.spec.availability == "active" else {
+            return false
+        }
         guard task.spec.placement == service.spec.taskTemplate.placement else { return false }
         return !node.satisfies(task.spec.placement)
     }

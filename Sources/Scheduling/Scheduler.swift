@@ -9,7 +9,9 @@ package struct Scheduler {
     private var views: [ObjectID: NodeView] = [:]
 
     package static func schedule(_ draft: inout StoreDraft, at now: Timestamp) {
-        let pending = draft.store.tasks.sorted.filter { $0.status.state == .pending && $0.desiredState <= .complete }
+        let pending = draft.store.tasks.sorted.filter {
+            $0.status.state == .pending && $0.desiredState <= .complete
+        }
         guard !pending.isEmpty else { return }
         var scheduler = Scheduler(draft: draft, now: now)
         for node in draft.store.nodes.sorted { scheduler.views[node.id] = NodeView(node, in: draft.store) }
@@ -91,7 +93,9 @@ struct NodeView {
         freeNanoCPUs = node.description.resources.nanoCPUs ?? 0
         freeMemory = node.description.resources.memoryBytes ?? 0
         for task in store.tasks(onNode: node.id)
-        where task.desiredState <= .complete && !task.status.state.isTerminal && task.status.state >= .assigned {
+        where task.desiredState <= .complete && !task.status.state.isTerminal
+            && task.status.state >= .assigned
+        {
             add(task)
         }
     }
@@ -108,11 +112,14 @@ struct NodeView {
     func refusal(of task: SwarmTask) -> Refusal? {
         if node.status.state != "ready" || node.spec.availability != "active" { return .notAvailable }
         let reserved = task.spec.reservedResources
-        if (reserved.nanoCPUs ?? 0) > max(freeNanoCPUs, 0) || (reserved.memoryBytes ?? 0) > max(freeMemory, 0) {
+        if (reserved.nanoCPUs ?? 0) > max(freeNanoCPUs, 0) || (reserved.memoryBytes ?? 0) > max(freeMemory, 0)
+        {
             return .resources
         }
         for text in task.spec.constraintTexts {
-            guard let constraint = try? PlacementConstraint(text), constraint.matches(node) else { return .constraints }
+            guard let constraint = try? PlacementConstraint(text), constraint.matches(node) else {
+                return .constraints
+            }
         }
         if !supports(task.spec.placement?.platforms ?? []) { return .platform }
         if !hostPorts.isDisjoint(with: NodeView.hostPorts(of: task)) { return .hostPort }

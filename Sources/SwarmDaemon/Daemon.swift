@@ -16,7 +16,8 @@ import SwarmNode
 package enum Daemon {
     package static func run(_ configuration: DaemonConfiguration, logger: Logger) async throws {
         guard getuid() == 0 else {
-            throw SwarmError(.permissionDenied, "swarmd needs root: it runs containers and programs the kernel's network")
+            throw SwarmError(
+                .permissionDenied, "swarmd needs root: it runs containers and programs the kernel's network")
         }
         try StateDirectory.make(configuration.dataDirectory)
         try StateDirectory.make(configuration.runDirectory)
@@ -48,7 +49,8 @@ package enum Daemon {
             ("Server", "Docker/\(MachineFacts.version) (linux)"), ("Docker-Experimental", "false"),
         ]
         let listener = Listener(
-            .unix(path: configuration.socketPath, mode: 0o660, group: nil), router: EngineRoutes.router(driver),
+            .unix(path: configuration.socketPath, mode: 0o660, group: nil),
+            router: EngineRoutes.router(driver),
             commonHeaders: headers, logger: logger)
         let serving = Task { try await listener.run() }
         let stop = Task {
@@ -80,5 +82,7 @@ extension NameServer {
 }
 
 enum LocalImages {
-    static func make(_ service: ContainerdRuntimeService) -> any ImageStore { LocalImageStore(service.images) }
+    static func make(_ service: ContainerdRuntimeService) -> any ImageStore {
+        LocalImageStore(service.images)
+    }
 }

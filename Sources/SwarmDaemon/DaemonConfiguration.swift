@@ -24,12 +24,16 @@ package struct DaemonConfiguration: Sendable, Equatable {
     package init(
         arguments: [String], environment: [String: String], fileText: String?
     ) throws(SwarmError) {
-        for (number, line) in (fileText ?? "").split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+        for (number, line) in (fileText ?? "").split(separator: "\n", omittingEmptySubsequences: false)
+            .enumerated()
+        {
             let text = line.trimmingPrefix { $0 == " " }
             guard !text.isEmpty, !text.hasPrefix("#") else { continue }
-            let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+            let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(
+                String.init)
             guard parts.count == 2, parts[0].hasPrefix("SWARMD_") else {
-                throw SwarmError(.invalidArgument, "\(Self.file), line \(number + 1): \(text): expected SWARMD_KEY=value")
+                throw SwarmError(
+                    .invalidArgument, "\(Self.file), line \(number + 1): \(text): expected SWARMD_KEY=value")
             }
             try set(String(parts[0].dropFirst(7)), parts[1], "\(Self.file), line \(number + 1)")
         }
@@ -45,7 +49,8 @@ package struct DaemonConfiguration: Sendable, Equatable {
                 removesEverything = true
                 continue
             }
-            let parts = flag.dropFirst(2).split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            let parts = flag.dropFirst(2).split(
+                separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
             let name = parts[0].uppercased().replacing("-", with: "_")
             guard let value = parts.count == 2 ? String(parts[1]) : rest.popFirst() else {
                 throw SwarmError(.invalidArgument, "\(flag) needs a value")
@@ -67,7 +72,8 @@ package struct DaemonConfiguration: Sendable, Equatable {
         case "LOG_LEVEL": logLevel = value
         default:
             let known = Self.keys.map { "SWARMD_" + $0 }.joined(separator: ", ")
-            throw SwarmError(.invalidArgument, "unknown setting SWARMD_\(key) in \(place); known are \(known)")
+            throw SwarmError(
+                .invalidArgument, "unknown setting SWARMD_\(key) in \(place); known are \(known)")
         }
     }
 

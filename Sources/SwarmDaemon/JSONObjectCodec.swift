@@ -8,7 +8,9 @@ struct JSONObjectCodec: ObjectCodec {
     func encode(_ transaction: Transaction) -> [UInt8] { encodeAny(transaction) }
     func encode(_ image: StoreImage) -> [UInt8] { encodeAny(image) }
 
-    func decodeTransaction(_ bytes: [UInt8]) throws(SwarmError) -> Transaction { try decode(bytes, "log entry") }
+    func decodeTransaction(_ bytes: [UInt8]) throws(SwarmError) -> Transaction {
+        try decode(bytes, "log entry")
+    }
     func decodeImage(_ bytes: [UInt8]) throws(SwarmError) -> StoreImage { try decode(bytes, "snapshot") }
 
     private func encodeAny(_ value: some Encodable) -> [UInt8] {
@@ -25,7 +27,8 @@ struct JSONObjectCodec: ObjectCodec {
         do {
             return try JSONDecoder().decode(Value.self, from: Data(bytes))
         } catch {
-            throw SwarmError(.internal, "a \(what) cannot be read; was it written by a newer swarmd?", cause: "\(error)")
+            throw SwarmError(
+                .internal, "a \(what) cannot be read; was it written by a newer swarmd?", cause: "\(error)")
         }
     }
 }

@@ -51,7 +51,8 @@ extension NodeDriver: ControlPlane {
             }
             hub.publish(
                 SwarmEvent(
-                    type: type, action: action, actorID: object.id, attributes: ["name": name], scope: "swarm",
+                    type: type, action: action, actorID: object.id, attributes: ["name": name],
+                    scope: "swarm",
                     time: commit.time))
         }
     }

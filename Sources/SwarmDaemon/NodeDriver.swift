@@ -81,7 +81,8 @@ package actor NodeDriver {
         var generator = SystemRandomNumberGenerator()
         machine = NodeMachine(
             nodeID: identity.nodeID, agentFacts: agentFacts,
-            allocationFacts: AllocationFacts(hostRoutes: network.hostRoutes()), codec: codec, seed: generator.next())
+            allocationFacts: AllocationFacts(hostRoutes: network.hostRoutes()), codec: codec,
+            seed: generator.next())
         step(.recovered(recovered))
         step(.agent(.found(try await service.containers())))
     }
@@ -169,7 +170,8 @@ package actor NodeDriver {
                 try await service.ensureImage(image, registryAuth: auth)
             }
         case .createContainer(let task, let request):
-            run(task, .createContainer, .created) { () throws(SwarmError) in try await service.create(request) }
+            run(task, .createContainer, .created) { () throws(SwarmError) in try await service.create(request)
+            }
         case .startContainer(let task, let id):
             let epoch = self.epoch
             enqueue {
@@ -177,7 +179,8 @@ package actor NodeDriver {
                     let pid = try await service.start(id)
                     await self.step(.agent(.task(task, .started(pid: pid))), of: epoch)
                 } catch {
-                    await self.step(.agent(.task(task, .failed(.startContainer, error.description))), of: epoch)
+                    await self.step(
+                        .agent(.task(task, .failed(.startContainer, error.description))), of: epoch)
                 }
             }
         case .stopContainer(let task, let id, let grace):
@@ -187,7 +190,9 @@ package actor NodeDriver {
                 do throws(SwarmError) {
                     try await service.stop(id, gracePeriod: grace)
                     self.step(.agent(.task(task, .stopped)), of: epoch)
-                } catch { self.step(.agent(.task(task, .failed(.stopContainer, error.description))), of: epoch) }
+                } catch {
+                    self.step(.agent(.task(task, .failed(.stopContainer, error.description))), of: epoch)
+                }
             }
         case .removeContainer(let task, let id):
             run(task, .removeContainer, .removed) { () throws(SwarmError) in
@@ -251,7 +256,8 @@ package actor NodeDriver {
             let refused = await self.names.apply(view)
             failures.merge(refused) { first, _ in first }
             self.isApplyingNetwork = false
-            self.step(.agent(.networkApplied(version: version, failures: failures, ports: report.ports)), of: epoch)
+            self.step(
+                .agent(.networkApplied(version: version, failures: failures, ports: report.ports)), of: epoch)
             if !self.isApplyingNetwork { self.applyNetwork() }
         }
     }
@@ -286,7 +292,8 @@ package actor NodeDriver {
             throw SwarmError(
                 .unavailable,
                 "You are attempting to leave the swarm on a node that is participating as a manager. Removing the "
-                    + "last manager erases all current state of the swarm. Use `--force` to ignore this message. ")
+                    + "last manager erases all current state of the swarm. Use `--force` to ignore this message. "
+            )
         }
         step(.agent(.leave))
         if machine?.agent.isEmpty == false { await withCheckedContinuation { emptied.append($0) } }
@@ -316,7 +323,9 @@ package actor NodeDriver {
     }
 
     package func snapshot() -> ObjectStore { machine?.store ?? ObjectStore() }
-    package func containerID(ofTask taskID: ObjectID) -> String? { machine?.agent.containerID(ofTask: taskID) }
+    package func containerID(ofTask taskID: ObjectID) -> String? {
+        machine?.agent.containerID(ofTask: taskID)
+    }
 }
 
 enum SwarmText {

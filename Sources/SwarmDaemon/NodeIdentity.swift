@@ -13,7 +13,8 @@ struct NodeIdentity: Codable, Sendable, Equatable {
             return try JSONDecoder().decode(NodeIdentity.self, from: Data(contentsOf: URL(filePath: path)))
         } catch {
             throw SwarmError(
-                .internal, "\(path) cannot be read; restore it, or remove the directory it is in to leave the swarm",
+                .internal,
+                "\(path) cannot be read; restore it, or remove the directory it is in to leave the swarm",
                 cause: "\(error)")
         }
     }

@@ -87,7 +87,8 @@ package struct SwarmEvent: Sendable, Equatable {
     package var time: Timestamp
 
     package init(
-        type: String, action: String, actorID: String, attributes: [String: String], scope: String, time: Timestamp
+        type: String, action: String, actorID: String, attributes: [String: String], scope: String,
+        time: Timestamp
     ) {
         (self.type, self.action, self.actorID) = (type, action, actorID)
         (self.attributes, self.scope, self.time) = (attributes, scope, time)
@@ -97,6 +98,8 @@ package struct SwarmEvent: Sendable, Equatable {
 /// Facts about this machine and daemon that do not change while it runs.
 package struct NodeFacts: Sendable, Equatable {
     package var hostname = ""
+    /// The address that other nodes would reach this one at, when none is asked for.
+    package var defaultAddress = ""
     package var version = ""
     package var gitCommit = ""
     package var buildTime = ""

@@ -102,7 +102,8 @@ package struct NodeMachine: Sendable {
         var effects: [NodeEffect] = []
         switch event {
         case .recovered(let state): effects += recover(state, at: now, time: time)
-        case .persisted(let sequence): effects += interpret(raft.receive(.persisted(sequence: sequence), at: now), time)
+        case .persisted(let sequence):
+            effects += interpret(raft.receive(.persisted(sequence: sequence), at: now), time)
         case .deadlineReached: effects += interpret(raft.receive(.deadlineReached, at: now), time)
         case .request(let ticket, let request, let tokens):
             if !waiting.append(.request(ticket: ticket, request, tokens)) { effects.append(busy(ticket)) }

@@ -16,7 +16,9 @@ package enum Planner {
     /// One transaction changes at most this many objects; the next pass goes on.
     package static let maximumActions = 500
 
-    package static func plan(_ store: ObjectStore, at now: Timestamp, facts: AllocationFacts, seed: UInt64) -> Plan {
+    package static func plan(_ store: ObjectStore, at now: Timestamp, facts: AllocationFacts, seed: UInt64)
+        -> Plan
+    {
         guard store.cluster != nil else { return Plan(actions: [], revisitAt: nil) }
         var draft = StoreDraft(store, maximumActions: maximumActions)
         var generator = SeededGenerator(seed: seed)

@@ -15,7 +15,9 @@ final class TableCodec: ObjectCodec, @unchecked Sendable {
     private var transactions: [Transaction] = []
     private var images: [StoreImage] = []
 
-    private func bytes(_ number: Int) -> [UInt8] { [UInt8(number >> 16 & 255), UInt8(number >> 8 & 255), UInt8(number & 255)] }
+    private func bytes(_ number: Int) -> [UInt8] {
+        [UInt8(number >> 16 & 255), UInt8(number >> 8 & 255), UInt8(number & 255)]
+    }
     private func number(_ bytes: [UInt8]) -> Int { bytes.reduce(0) { $0 << 8 | Int($1) } }
 
     func encode(_ transaction: Transaction) -> [UInt8] {
@@ -55,7 +57,8 @@ struct NodeHarness {
     init(seed: UInt64 = 1) { machine = NodeHarness.makeMachine(codec, seed) }
 
     private static func makeMachine(_ codec: TableCodec, _ seed: UInt64) -> NodeMachine {
-        NodeMachine(nodeID: "n1", agentFacts: facts, allocationFacts: AllocationFacts(), codec: codec, seed: seed)
+        NodeMachine(
+            nodeID: "n1", agentFacts: facts, allocationFacts: AllocationFacts(), codec: codec, seed: seed)
     }
 
     /// Comes up on what the disk holds; `initialize` makes the swarm.
@@ -75,7 +78,8 @@ struct NodeHarness {
         ingress.spec = NetworkSpec(name: "ingress", ingress: true)
         send(
             .bootstrap(
-                ticket: 1, [.create(.cluster(Cluster(id: "c1"))), .create(.node(node)), .create(.network(ingress))]))
+                ticket: 1,
+                [.create(.cluster(Cluster(id: "c1"))), .create(.node(node)), .create(.network(ingress))]))
     }
 
     /// swarmd is killed and comes back; containers go on.
@@ -96,7 +100,9 @@ struct NodeHarness {
     mutating func demand(_ asked: ControlRequest) throws { _ = try request(asked)?.get() }
 
     mutating func createService(_ spec: ServiceSpec) throws -> ObjectID {
-        guard case .created(let id, _)? = try request(.createService(spec, registryAuth: nil))?.get() else { return "" }
+        guard case .created(let id, _)? = try request(.createService(spec, registryAuth: nil))?.get() else {
+            return ""
+        }
         return id
     }
 
@@ -136,7 +142,9 @@ struct NodeHarness {
         case .plan(let store, let facts, let seed):
             queue.append(.planned(Planner.plan(store, at: time, facts: facts, seed: seed)))
         case .saveSnapshot(let store, let index, let term):
-            (disk.snapshot, disk.snapshotIndex, disk.snapshotTerm) = (codec.encode(StoreImage(store)), index, term)
+            (disk.snapshot, disk.snapshotIndex, disk.snapshotTerm) = (
+                codec.encode(StoreImage(store)), index, term
+            )
             disk.entries.removeAll { $0.index <= index }
             queue.append(.snapshotSaved(index: index))
         case .respond(let ticket, let result): responses[ticket] = result
@@ -200,11 +208,15 @@ struct NodeHarness {
         tasks(service).filter { $0.status.state == .running && $0.desiredState <= .running }
     }
 
-    static func spec(_ name: String, replicas: UInt64 = 1, networks: [String] = [], image: String = "busybox") -> ServiceSpec {
+    static func spec(_ name: String, replicas: UInt64 = 1, networks: [String] = [], image: String = "busybox")
+        -> ServiceSpec
+    {
         var spec = ServiceSpec(name: name)
         spec.taskTemplate.containerSpec = ContainerSpec(image: image)
         spec.mode = ServiceMode(replicated: ReplicatedMode(replicas: replicas))
-        if !networks.isEmpty { spec.taskTemplate.networks = networks.map { NetworkAttachmentConfig(target: $0) } }
+        if !networks.isEmpty {
+            spec.taskTemplate.networks = networks.map { NetworkAttachmentConfig(target: $0) }
+        }
         return spec
     }
 }

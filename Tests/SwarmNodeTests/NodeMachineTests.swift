@@ -19,7 +19,9 @@ import Testing
         var node = try started(networks: ["front"])
         let id = try node.createService(NodeHarness.spec("web", replicas: 3, networks: ["front"]))
         #expect(node.running(id).map(\.slot) == [1, 2, 3])
-        let addresses = node.running(id).compactMap { $0.networksAttachments?.first?.addresses?.first?.address }
+        let addresses = node.running(id).compactMap {
+            $0.networksAttachments?.first?.addresses?.first?.address
+        }
         #expect(Set(addresses).count == 3)
         let network = try #require(node.store.networks.named("front"))
         let virtual = try #require(node.networking.networks[network.id]?.services.first)
@@ -32,7 +34,8 @@ import Testing
         var node = try started()
         let id = try node.createService(NodeHarness.spec("web", replicas: 5))
         let version = try #require(node.store.services[id]).version.index
-        _ = node.request(.updateService(id: id, version: version, NodeHarness.spec("web", replicas: 2), .init()))
+        _ = node.request(
+            .updateService(id: id, version: version, NodeHarness.spec("web", replicas: 2), .init()))
         #expect(node.running(id).map(\.slot) == [1, 2])
         #expect(node.tasks(id).count == 2)
         #expect(node.containers.count == 2)
@@ -42,7 +45,11 @@ import Testing
         #expect(node.networking.sandboxes.isEmpty)
     }
 
-    @Test func `a task that dies is replaced in its slot after the restart delay and leaves every balancer at once`() throws {
+    @Test
+    func
+        `a task that dies is replaced in its slot after the restart delay and leaves every balancer at once`()
+        throws
+    {
         var node = try started(networks: ["front"])
         let id = try node.createService(NodeHarness.spec("web", replicas: 2, networks: ["front"]))
         let victim = try #require(node.running(id).first?.status.containerStatus?.containerID)
@@ -120,7 +127,9 @@ import Testing
         let id = try node.createService(NodeHarness.spec("web", replicas: 3))
         node.missingImages["bad:1"] = "No such image: bad:1"
         let version = try #require(node.store.services[id]).version.index
-        _ = node.request(.updateService(id: id, version: version, NodeHarness.spec("web", replicas: 3, image: "bad:1"), .init()))
+        _ = node.request(
+            .updateService(
+                id: id, version: version, NodeHarness.spec("web", replicas: 3, image: "bad:1"), .init()))
         node.advance(.seconds(30))
         #expect(node.running(id).count == 2)
         #expect(node.store.services[id]?.updateStatus?.state == "paused")

@@ -62,7 +62,9 @@ extension AgentMachine {
 
     private func secretFiles(_ spec: ContainerSpec) -> [ContainerFile] {
         (spec.secrets ?? []).compactMap { reference in
-            guard let secret = assignment?.secrets.first(where: { $0.id == reference.secretID }) else { return nil }
+            guard let secret = assignment?.secrets.first(where: { $0.id == reference.secretID }) else {
+                return nil
+            }
             let file = reference.file ?? ReferencedFile(name: reference.secretName)
             let path = file.name.hasPrefix("/") ? file.name : "/run/secrets/" + file.name
             return ContainerFile(
@@ -103,7 +105,8 @@ struct TemplateContext: Sendable {
         guard text.contains("{{") else { return text }
         var result = ""
         var rest = Substring(text)
-        while let open = rest.firstRange(of: "{{"), let close = rest[open.upperBound...].firstRange(of: "}}") {
+        while let open = rest.firstRange(of: "{{"), let close = rest[open.upperBound...].firstRange(of: "}}")
+        {
             let key = rest[open.upperBound..<close.lowerBound].filter { $0 != " " }
             result += rest[..<open.lowerBound]
             result += values[String(key)] ?? String(rest[open.lowerBound..<close.upperBound])

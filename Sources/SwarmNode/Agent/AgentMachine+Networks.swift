@@ -56,7 +56,9 @@ extension AgentMachine {
     }
 
     func desiredNetworking() -> DesiredNetworking {
-        guard let assignment else { return DesiredNetworking(networks: [:], sandboxes: [:], publishedPorts: []) }
+        guard let assignment else {
+            return DesiredNetworking(networks: [:], sandboxes: [:], publishedPorts: [])
+        }
         let local = localEndpoints()
         var networks: [String: DesiredNetwork] = [:]
         for network in assignment.networks {
@@ -104,7 +106,8 @@ extension AgentMachine {
         }
         let attachments = overlayAttachments(task).map(\.network)
         var defaultNetwork =
-            attachments.first { $0.spec.ingress == true }?.id ?? attachments.first { $0.spec.isInternal != true }?.id
+            attachments.first { $0.spec.ingress == true }?.id
+            ?? attachments.first { $0.spec.isInternal != true }?.id
         if let address = localAddresses[containerID], interfaces.isEmpty {
             interfaces.append(
                 DesiredInterface(
@@ -126,9 +129,13 @@ extension AgentMachine {
                     let proto = TransportProtocol(rawValue: port.proto ?? "tcp")
                 else { continue }
                 if (port.publishMode ?? "ingress") == "ingress" {
-                    guard let number = port.publishedPort.flatMap(UInt16.init(exactly:)), number != 0 else { continue }
+                    guard let number = port.publishedPort.flatMap(UInt16.init(exactly:)), number != 0 else {
+                        continue
+                    }
                     let endpoints = (local[service.id] ?? []) + service.remote
-                    let backends = endpoints.compactMap { endpoint in ingress.flatMap { endpoint.addresses[$0] } }
+                    let backends = endpoints.compactMap { endpoint in
+                        ingress.flatMap { endpoint.addresses[$0] }
+                    }
                     published.append(
                         PublishedPort(
                             transport: proto, publishedPort: number, targetPort: target, mode: .ingress,
@@ -170,7 +177,9 @@ extension AgentMachine {
                 ServiceRecord(
                     name: service.name, aliases: service.aliases[network.id] ?? [],
                     virtualIP: service.isRoundRobin ? nil : service.virtualIPs[network.id],
-                    endpoints: ((local[service.id] ?? []) + service.remote).compactMap { $0.record(on: network.id) })
+                    endpoints: ((local[service.id] ?? []) + service.remote).compactMap {
+                        $0.record(on: network.id)
+                    })
             }
             zones[network.id] = NetworkZone(
                 id: network.id, name: network.spec.name, isInternal: network.spec.isInternal == true,
@@ -181,8 +190,10 @@ extension AgentMachine {
         for (id, machine) in machines where machine.needsNetwork {
             guard let task = tasks[id], networkMode(task) == nil else { continue }
             let attached = overlayAttachments(task).map(\.network).filter { $0.spec.ingress != true }
-            let hasWayOut = attached.isEmpty || overlayAttachments(task).contains { $0.network.spec.isInternal != true }
-            scopes[machine.containerID] = ResolverScope(networks: attached.map(\.id), forwardsUpstream: hasWayOut)
+            let hasWayOut =
+                attached.isEmpty || overlayAttachments(task).contains { $0.network.spec.isInternal != true }
+            scopes[machine.containerID] = ResolverScope(
+                networks: attached.map(\.id), forwardsUpstream: hasWayOut)
             if let servers = task.spec.containerSpec?.dnsConfig?.nameservers, !servers.isEmpty {
                 upstreams[machine.containerID] = servers
             }
@@ -204,7 +215,8 @@ extension TaskEndpoint {
     func record(on network: ObjectID) -> EndpointRecord? {
         guard let address = addresses[network] else { return nil }
         return EndpointRecord(
-            address: address, taskName: taskName, containerName: "\(taskName).\(taskID)", containerID: containerID,
+            address: address, taskName: taskName, containerName: "\(taskName).\(taskID)",
+            containerID: containerID,
             aliases: hostname.isEmpty ? [] : [hostname])
     }
 }

@@ -75,7 +75,9 @@ package struct AgentMachine: Sendable {
                 containers.compactMap { info in info.labels[Label.taskID].map { ($0, info) } },
                 uniquingKeysWith: { first, _ in first })
             for info in containers where info.labels[Label.taskID] != nil {
-                guard let text = info.labels[Label.localAddress], let address = IPv4Address(text) else { continue }
+                guard let text = info.labels[Label.localAddress], let address = IPv4Address(text) else {
+                    continue
+                }
                 localAddresses[info.id] = address
             }
             if assignment != nil { effects += reconcile(at: time) }
@@ -124,14 +126,16 @@ package struct AgentMachine: Sendable {
         let info = found?.removeValue(forKey: task.id)
         let containerID =
             info?.id ?? task.status.containerStatus?.containerID ?? Identifier.randomHex(using: &generator)
-        var machine = TaskMachine(task: task, containerID: containerID, hasHealthCheck: facts.hasHealthCheck(task))
+        var machine = TaskMachine(
+            task: task, containerID: containerID, hasHealthCheck: facts.hasHealthCheck(task))
         taskIDsByContainer[containerID] = task.id
         let event: TaskEvent
         switch info?.state {
         case .created: event = .adopted(.created)
         case .running, .paused:
             machine = TaskMachine(
-                task: task, containerID: containerID, hasHealthCheck: facts.hasHealthCheck(task) || info?.health != HealthStatus.none)
+                task: task, containerID: containerID,
+                hasHealthCheck: facts.hasHealthCheck(task) || info?.health != HealthStatus.none)
             event = .adopted(.running(pid: info?.pid ?? 0, isHealthy: info?.health == .healthy))
         case .exited: event = .adopted(.exited(code: info?.exitCode ?? 137))
         case nil: event = task.status.state > .assigned ? .adopted(.missing) : .begin
@@ -280,7 +284,9 @@ package struct AgentFacts: Sendable {
     }
 
     func hasHealthCheck(_ task: SwarmTask) -> Bool {
-        guard let test = task.spec.containerSpec?.healthcheck?.test, let kind = test.first else { return false }
+        guard let test = task.spec.containerSpec?.healthcheck?.test, let kind = test.first else {
+            return false
+        }
         return kind != "NONE"
     }
 }

@@ -69,7 +69,9 @@ extension Assignment {
         secrets = secretIDs.sorted().compactMap { store.secrets[$0] }
         configs = configIDs.sorted().compactMap { store.configs[$0] }
         let present = Set(networks.map(\.id))
-        services = store.services.sorted.compactMap { ServiceEndpoints($0, in: store, on: present, except: nodeID) }
+        services = store.services.sorted.compactMap {
+            ServiceEndpoints($0, in: store, on: present, except: nodeID)
+        }
     }
 }
 

@@ -56,7 +56,8 @@ extension RequestHandler {
         if let auth = options.registryAuth { service.registryAuth = auth }
         if spec.mode.replicatedJob != nil || spec.mode.globalJob != nil {
             let iteration = service.jobStatus?.jobIteration.index ?? 0
-            service.jobStatus = JobStatus(jobIteration: ObjectVersion(index: iteration + 1), lastExecution: time)
+            service.jobStatus = JobStatus(
+                jobIteration: ObjectVersion(index: iteration + 1), lastExecution: time)
         }
         return Outcome(actions: [.update(.service(service))], response: .done)
     }
@@ -84,7 +85,9 @@ extension RequestHandler {
         return spec
     }
 
-    private func resolved(_ networks: [NetworkAttachmentConfig]?) throws(SwarmError) -> [NetworkAttachmentConfig]? {
+    private func resolved(_ networks: [NetworkAttachmentConfig]?) throws(SwarmError)
+        -> [NetworkAttachmentConfig]?
+    {
         guard let networks else { return nil }
         var result: [NetworkAttachmentConfig] = []
         for attachment in networks {
@@ -115,21 +118,26 @@ extension RequestHandler {
     /// Refuses references to what does not exist and ports that another service holds.
     private func checkReferences(of spec: ServiceSpec, excluding id: ObjectID?) throws(SwarmError) {
         let container = spec.taskTemplate.containerSpec
-        let secrets = (container?.secrets ?? []).filter { store.secrets[$0.secretID] == nil }.map(\.secretName)
+        let secrets = (container?.secrets ?? []).filter { store.secrets[$0.secretID] == nil }.map(
+            \.secretName)
         if !secrets.isEmpty {
             throw Self.rpc(
-                .invalidArgument, "secret\(secrets.count > 1 ? "s" : "") not found: \(secrets.joined(separator: ", "))")
+                .invalidArgument,
+                "secret\(secrets.count > 1 ? "s" : "") not found: \(secrets.joined(separator: ", "))")
         }
-        let configs = (container?.configs ?? []).filter { store.configs[$0.configID] == nil }.map(\.configName)
+        let configs = (container?.configs ?? []).filter { store.configs[$0.configID] == nil }.map(
+            \.configName)
         if !configs.isEmpty {
             throw Self.rpc(
-                .invalidArgument, "config\(configs.count > 1 ? "s" : "") not found: \(configs.joined(separator: ", "))")
+                .invalidArgument,
+                "config\(configs.count > 1 ? "s" : "") not found: \(configs.joined(separator: ", "))")
         }
         let ports = spec.endpointSpec?.ports ?? []
         if ports.contains(where: { ($0.publishMode ?? "ingress") == "ingress" }),
             !store.networks.sorted.contains(where: { $0.spec.ingress == true })
         {
-            throw Self.rpc(.failedPrecondition, "service needs ingress network, but no ingress network is present")
+            throw Self.rpc(
+                .failedPrecondition, "service needs ingress network, but no ingress network is present")
         }
         for port in ports where (port.publishedPort ?? 0) != 0 {
             try checkPort(port, excluding: id)
@@ -148,7 +156,8 @@ extension RequestHandler {
                 let number = port.publishedPort ?? 0
                 throw Self.rpc(
                     .invalidArgument,
-                    "port '\(number)' is already in use by service '\(service.spec.name)' (\(service.id)) as \(kind)")
+                    "port '\(number)' is already in use by service '\(service.spec.name)' (\(service.id)) as \(kind)"
+                )
             }
         }
     }
@@ -166,12 +175,15 @@ extension ServiceMode {
 /// Names for services that were given none.
 enum RandomName {
     private static let adjectives = [
-        "bold", "brave", "bright", "calm", "clever", "crisp", "eager", "fair", "gentle", "happy", "jolly", "keen",
-        "kind", "lively", "lucid", "merry", "nimble", "proud", "quick", "quiet", "sharp", "steady", "sunny", "swift",
+        "bold", "brave", "bright", "calm", "clever", "crisp", "eager", "fair", "gentle", "happy", "jolly",
+        "keen",
+        "kind", "lively", "lucid", "merry", "nimble", "proud", "quick", "quiet", "sharp", "steady", "sunny",
+        "swift",
         "tidy", "vivid", "warm", "wise", "witty", "zealous",
     ]
     private static let surnames = [
-        "babbage", "bell", "bohr", "boole", "cerf", "church", "curie", "dijkstra", "einstein", "engelbart", "euler",
+        "babbage", "bell", "bohr", "boole", "cerf", "church", "curie", "dijkstra", "einstein", "engelbart",
+        "euler",
         "fermat", "franklin", "galois", "gauss", "hamilton", "hopper", "kepler", "knuth", "lamport", "liskov",
         "lovelace", "maxwell", "newton", "noether", "pascal", "ritchie", "shannon", "turing", "wing",
     ]

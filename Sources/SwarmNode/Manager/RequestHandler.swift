@@ -43,7 +43,9 @@ package struct RequestHandler {
         }
     }
 
-    func notFound(_ kind: String, _ id: String) -> SwarmError { SwarmError(.notFound, "\(kind) \(id) not found") }
+    func notFound(_ kind: String, _ id: String) -> SwarmError {
+        SwarmError(.notFound, "\(kind) \(id) not found")
+    }
 
     static func rpc(_ code: SwarmError.Code, _ text: String) -> SwarmError {
         let names: [SwarmError.Code: String] = [
@@ -75,7 +77,8 @@ package struct RequestHandler {
         return Outcome(actions: [.update(.cluster(cluster))], response: .done)
     }
 
-    private func updateNode(_ id: ObjectID, _ version: UInt64, _ spec: NodeSpec) throws(SwarmError) -> Outcome {
+    private func updateNode(_ id: ObjectID, _ version: UInt64, _ spec: NodeSpec) throws(SwarmError) -> Outcome
+    {
         guard var node = store.nodes[id] else { throw notFound("node", id) }
         try requireVersion(version, node.version)
         guard ["worker", "manager"].contains(spec.role) else {
@@ -115,7 +118,8 @@ package struct RequestHandler {
         guard store.networks.named(spec.name) == nil else {
             throw SwarmError(.conflict, "network with name \(spec.name) already exists")
         }
-        if spec.ingress == true, let present = store.networks.sorted.first(where: { $0.spec.ingress == true }) {
+        if spec.ingress == true, let present = store.networks.sorted.first(where: { $0.spec.ingress == true })
+        {
             throw Self.rpc(.conflict, "ingress network (\(present.id)) is already present")
         }
         for configuration in spec.ipamOptions?.configs ?? [] {
@@ -124,7 +128,8 @@ package struct RequestHandler {
                 guard let taken = other.subnet, taken.overlaps(subnet) else { continue }
                 let words = "Pool overlaps with other one on this address space"
                 throw SwarmError(
-                    .invalidArgument, "invalid pool request: \(words): \(text) and network \(other.spec.name) (\(taken))")
+                    .invalidArgument,
+                    "invalid pool request: \(words): \(text) and network \(other.spec.name) (\(taken))")
             }
         }
         var network = Network(id: Identifier.random(using: &generator))
