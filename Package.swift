@@ -31,6 +31,7 @@ let grpc: [Target.Dependency] = [
 let nio: [Target.Dependency] = [product("NIOCore", "swift-nio"), product("NIOPosix", "swift-nio")]
 let nioHTTP = product("NIOHTTP1", "swift-nio")
 let nioSSL = product("NIOSSL", "swift-nio-ssl")
+let httpClient = product("AsyncHTTPClient", "async-http-client")
 
 let modules: [Module] = [
     // Words
@@ -39,6 +40,8 @@ let modules: [Module] = [
     // What the node asks of the world; its own module, so that a change in the planner rebuilds no adapter
     Module("Ports", .pure, ["SwarmCore", "SwarmModel"]),
     // Pure
+    Module("GoTemplate", .pure),
+    Module("Membership", .pure, ["SwarmCore"], collections),
     Module("Consensus", .pure, ["SwarmCore"], collections),
     Module("Store", .pure, ["SwarmCore", "SwarmModel"], collections),
     Module("Allocation", .pure, ["SwarmCore", "SwarmModel", "Store"]),
@@ -54,14 +57,16 @@ let modules: [Module] = [
             "Execution", "Overlay", "NameService", "Ports",
         ]),
     // Adapters
+    Module("LibCrypto", .adapter, ["COpenSSL"]),
+    Module(
+        "RegistryClient", .adapter, ["SwarmCore", "SwarmModel", "LibCrypto"], nio + [nioHTTP, nioSSL, httpClient, logging]),
     Module("Persistence", .adapter, ["SwarmCore", "Consensus", "CSQLite"]),
     Module("ContainerdAPI", .adapter, [], grpc),
     Module(
         "ContainerdRuntime", .adapter,
-        ["SwarmCore", "SwarmModel", "Ports", "ContainerdAPI", "CLinux"],
+        ["SwarmCore", "SwarmModel", "Ports", "ContainerdAPI", "CLinux", "LibCrypto", "RegistryClient"],
         grpc + [
-            product("Crypto", "swift-crypto"), logging,
-            product("GRPCNIOTransportHTTP2Posix", "grpc-swift-nio-transport"),
+            logging, product("GRPCNIOTransportHTTP2Posix", "grpc-swift-nio-transport"),
         ]),
     Module(
         "LinuxNetwork", .adapter,
@@ -80,6 +85,9 @@ let modules: [Module] = [
             "EngineHTTP", "DockerAPI",
         ],
         nio + [logging]),
+    Module("SwarmClient", .adapter, ["SwarmCore", "SwarmModel"], nio + [nioHTTP, nioSSL, httpClient]),
+    Module("SwarmCLI", .adapter, ["SwarmCore", "SwarmModel", "SwarmClient", "GoTemplate"], nio + [nioHTTP]),
+    Module("swarmctl", .executable, ["SwarmCLI"]),
     Module("swarmd", .executable, ["SwarmCore", "SwarmDaemon"], [logging]),
 ]
 
@@ -91,6 +99,9 @@ let tests: [(name: String, targets: [String], products: [Target.Dependency])] =
     modules.filter { $0.tier == .pure && !untested.contains($0.name) }
     .map { ("\($0.name)Tests", [$0.name] + $0.targets, $0.products) } + [
         ("TidyTests", ["SwarmCore"], []),
+        ("LibCryptoTests", ["LibCrypto"], []),
+        ("RegistryClientTests", ["RegistryClient", "SwarmCore", "SwarmModel", "LibCrypto"], nio + [nioHTTP, httpClient]),
+        ("SwarmCLITests", ["SwarmCLI", "SwarmClient", "SwarmCore", "SwarmModel"], []),
         ("PersistenceTests", ["Persistence", "SwarmCore", "Consensus"], []),
         (
             "ContainerdRuntimeTests",
@@ -170,7 +181,7 @@ let adapterPackages: [Package.Dependency] = [
     .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
-    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+    .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
     .package(url: "https://github.com/grpc/grpc-swift-2", from: "2.4.3"),
     .package(url: "https://github.com/grpc/grpc-swift-nio-transport", from: "2.9.2"),
     .package(url: "https://github.com/grpc/grpc-swift-protobuf", from: "2.4.1"),

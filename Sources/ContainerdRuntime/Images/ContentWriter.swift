@@ -1,5 +1,5 @@
 import ContainerdAPI
-import Crypto
+import LibCrypto
 import GRPCCore
 import SwarmCore
 import SwiftProtobuf
@@ -28,11 +28,7 @@ struct ContentWriter: Sendable {
 
     var metadata: Metadata { ["containerd-lease": "\(lease)"] }
 
-    static func digest(of bytes: [UInt8]) -> String {
-        "sha256:" + SHA256.hash(data: bytes).map { hexadecimal($0) }.joined()
-    }
-
-    static func hexadecimal(_ byte: UInt8) -> String { (byte < 16 ? "0" : "") + String(byte, radix: 16) }
+    static func digest(of bytes: [UInt8]) -> String { SHA256.digest(of: bytes) }
 
     /// Stores one small blob; a blob that is there already keeps its bytes and gets the labels.
     func write(_ bytes: [UInt8], mediaType: String, labels: [String: String] = [:]) async throws(SwarmError)
@@ -143,16 +139,18 @@ struct ContentWriter: Sendable {
 
 /// SHA-256 and length of what went by.
 private actor HashingCounter {
-    private var hash = SHA256()
+    private let hash = SHA256()
+    private var digest: String?
     private(set) var size: Int64 = 0
 
     func add(_ bytes: ArraySlice<UInt8>) {
-        hash.update(data: Array(bytes))
+        hash.update(bytes)
         size += Int64(bytes.count)
     }
 
     func result() -> (digest: String, size: Int64) {
-        let digest = hash.finalize().map { ContentWriter.hexadecimal($0) }.joined()
-        return ("sha256:" + digest, size)
+        let final = digest ?? hash.finishAsDigest()
+        digest = final
+        return (final, size)
     }
 }

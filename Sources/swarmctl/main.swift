@@ -1,0 +1,3 @@
+import SwarmCLI
+
+await SwarmCommand.main()
