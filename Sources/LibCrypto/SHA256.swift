@@ -16,12 +16,11 @@ import COpenSSL
 
     deinit { unsafe EVP_MD_CTX_free(context) }
 
-    package func update(_ bytes: some ContiguousBytes8) {
-        bytes.withBytes { buffer in
-            let status = unsafe EVP_DigestUpdate(context, buffer.baseAddress, buffer.count)
-            precondition(status == 1, "EVP_DigestUpdate failed")
-        }
+    package func update(_ bytes: ArraySlice<UInt8>) {
+        let status = unsafe bytes.withUnsafeBytes { unsafe EVP_DigestUpdate(context, $0.baseAddress, $0.count) }
+        precondition(status == 1, "EVP_DigestUpdate failed")
     }
+    package func update(_ bytes: [UInt8]) { update(bytes[...]) }
 
     /// Ends the message; the hasher must not be fed again.
     package func finish() -> [UInt8] {
@@ -39,17 +38,6 @@ import COpenSSL
         hasher.update(bytes)
         return hasher.finishAsDigest()
     }
-}
-
-/// Bytes that lie in one piece; arrays and their slices.
-package protocol ContiguousBytes8 {
-    func withBytes(_ body: (UnsafeRawBufferPointer) -> Void)
-}
-extension [UInt8]: ContiguousBytes8 {
-    package func withBytes(_ body: (UnsafeRawBufferPointer) -> Void) { unsafe withUnsafeBytes { unsafe body($0) } }
-}
-extension ArraySlice<UInt8>: ContiguousBytes8 {
-    package func withBytes(_ body: (UnsafeRawBufferPointer) -> Void) { unsafe withUnsafeBytes { unsafe body($0) } }
 }
 
 /// Lower-case hexadecimal.
