@@ -20,6 +20,16 @@ struct ContainerRecord: Codable, Sendable {
     var oomKilled = false
     var spec: ContainerSpec
     var anonymousVolumes: [String] = []
+    /// The process as runc was given it; what further processes in the container start from.
+    var process: OCISpecification.Process?
+    /// The task's health check with what it inherits from the image; nil when there is none.
+    var healthcheck: HealthConfig?
+    var limits: ResourceLimit?
+    var reservations: Resources?
+    /// The network namespace's path; empty for the host's, nil for one of its own.
+    var networkNamespace: String?
+    /// Where volumes and binds come from on this node.
+    var mounts: [ContainerMount]?
 
     static func read(_ path: String) -> ContainerRecord? {
         // A record that cannot be read belongs to a container that was never finished: it is removed.
@@ -46,6 +56,17 @@ struct ContainerRecord: Codable, Sendable {
         info.oomKilled = oomKilled
         (info.startedAt, info.finishedAt) = (startedAt, finishedAt)
         (info.arguments, info.environment) = (arguments, environment)
+        info.mounts = mounts ?? []
+        info.workingDirectory = process?.cwd ?? spec.dir ?? ""
+        let network: ContainerRequest.NetworkMode =
+            switch networkNamespace {
+            case nil: .none
+            case "": .host
+            case let path?: .namespace(path: path)
+            }
+        info.request = ContainerRequest(
+            id: id, name: name, image: image, spec: spec, limits: limits, reservations: reservations,
+            labels: labels, network: network)
         return info
     }
 }

@@ -34,13 +34,25 @@ extension ContainerdRuntimeService {
                 stopSignal: request.spec.stopSignal ?? image.configuration.stopSignal ?? "SIGTERM",
                 createdAt: Timestamp(nanoseconds: ImageService.wallClock()), spec: request.spec)
             record.anonymousVolumes = anonymous
+            record.process = specification.process
+            (record.limits, record.reservations) = (request.limits, request.reservations)
+            record.networkNamespace = Self.namespacePath(request.network)
             try await createContainer(request.id, image: image, specification)
             try await createTask(request.id, mounts: mounts.proto)
             try record.write(to: directory + "/record.json")
             records[request.id] = record
+            states[request.id] = LiveState(state: .created)
         } catch {
             await discard(request.id)
             throw error
+        }
+    }
+
+    private static func namespacePath(_ network: ContainerRequest.NetworkMode) -> String? {
+        switch network {
+        case .namespace(let path): path
+        case .host: ""
+        case .none: nil
         }
     }
 
@@ -111,6 +123,7 @@ extension ContainerdRuntimeService {
             )
         }
         records[containerID] = record
+        if record.finishedAt == nil { states[containerID] = LiveState(state: .running, pid: Int(pid)) }
         try record.write(to: directory(of: containerID) + "/record.json")
         broadcast(.started(containerID: containerID, pid: Int(pid)))
         return Int(pid)
@@ -199,12 +212,14 @@ extension ContainerdRuntimeService {
                     $0.key = id
                 }, options: ContainerdClient.quick)
         }
+        for session in execs.removeAll(of: id) { await session.discard() }
         pump.remove(containerID: id)
         logFiles.removeValue(forKey: id)?.finish()
         for volume in records[id]?.anonymousVolumes ?? [] {
             try? FileManager.default.removeItem(atPath: volumeDirectory + "/" + volume)
         }
         records[id] = nil
+        states[id] = nil
         unsafe umount2(secretDirectory(of: id), Int32(MNT_DETACH))
         for path in [directory(of: id), pipeDirectory(of: id), secretDirectory(of: id)] {
             // Absence is what is wanted.

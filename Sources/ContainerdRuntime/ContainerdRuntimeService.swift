@@ -33,6 +33,12 @@ struct PendingPipe {
     var file: LogFile
 }
 
+/// What a container does now, as far as containerd's answers and events have told.
+struct LiveState: Sendable, Equatable {
+    var state: ContainerState
+    var pid: Int?
+}
+
 /// Containers on containerd and runc.
 package actor ContainerdRuntimeService {
     let configuration: RuntimeConfiguration
@@ -41,7 +47,11 @@ package actor ContainerdRuntimeService {
     package nonisolated let client: ContainerdClient
     package nonisolated let images: ImageService
     let pump = LogPump()
+    let poller = DescriptorPoller()
     var records: [String: ContainerRecord] = [:]
+    /// Kept up by events, so that looking at a container asks nobody.
+    var states: [String: LiveState] = [:]
+    var execs = ExecTable()
     var logFiles: [String: LogFile] = [:]
     var pending: [String: [PendingPipe]] = [:]
     private var subscribers: [Int: AsyncStream<ContainerEvent>.Continuation] = [:]
@@ -118,9 +128,11 @@ package actor ContainerdRuntimeService {
             }
             records[id] = record
             logFiles[id] = LogFile(path: base + "/\(id)/log")
-            switch running[id]?.status {
-            case .running, .created, .paused, .pausing: try reopenPipes(of: id)
-            default: try settle(id, exit: running[id])
+            states[id] = Self.state(running[id])
+            if states[id]?.state == .exited {
+                try settle(id, exit: running[id])
+            } else {
+                try reopenPipes(of: id)
             }
         }
         for id in running.keys.sorted() where records[id] == nil { await discard(id) }
@@ -131,6 +143,16 @@ package actor ContainerdRuntimeService {
             try await client.tasks.list(.init(), options: ContainerdClient.slow).tasks
         }
         return Dictionary(list.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
+    }
+
+    private static func state(_ process: Containerd_Services_Tasks_V1_Process?) -> LiveState {
+        guard let process else { return LiveState(state: .exited) }
+        return switch process.status {
+        case .running, .pausing: LiveState(state: .running, pid: Int(process.pid))
+        case .paused: LiveState(state: .paused, pid: Int(process.pid))
+        case .created: LiveState(state: .created)
+        default: LiveState(state: .exited)
+        }
     }
 
     private func reopenPipes(of id: String) throws(SwarmError) {
@@ -219,6 +241,7 @@ package actor ContainerdRuntimeService {
         record.finishedAt = time
         record.oomKilled = outOfMemory.remove(id) != nil
         records[id] = record
+        states[id] = LiveState(state: .exited)
         // The event below tells the agent; a lost file only costs the exit code after a restart.
         try? record.write(to: directory(of: id) + "/record.json")
         logFiles[id]?.finish()
@@ -234,6 +257,8 @@ package actor ContainerdRuntimeService {
                 ended(
                     id, code: process.map { Int($0.exitStatus) } ?? 137, seconds: process?.exitedAt ?? .init()
                 )
+            } else if records[id]?.startedAt != nil {
+                states[id] = Self.state(process)
             }
         }
     }
@@ -265,24 +290,19 @@ package actor ContainerdRuntimeService {
     // MARK: Looking
 
     package func containers() async throws(SwarmError) -> [ContainerInfo] {
-        let running = try await processes()
-        return records.values.sorted { $0.id < $1.id }.map { describe($0, running[$0.id]) }
+        records.values.sorted { $0.id < $1.id }.map(describe)
     }
 
     package func inspect(_ containerID: String) async throws(SwarmError) -> ContainerInfo {
         guard let record = records[containerID] else { throw Self.noSuchContainer(containerID) }
-        return describe(record, try await processes()[containerID])
+        return describe(record)
     }
 
-    private func describe(
-        _ record: ContainerRecord, _ process: Containerd_Services_Tasks_V1_Process?
-    ) -> ContainerInfo {
-        switch process?.status {
-        case .running, .pausing: record.info(state: .running, pid: process.map { Int($0.pid) })
-        case .paused: record.info(state: .paused, pid: process.map { Int($0.pid) })
-        case .created: record.info(state: .created, pid: nil)
-        default: record.info(state: .exited, pid: nil)
-        }
+    private func describe(_ record: ContainerRecord) -> ContainerInfo {
+        let live = states[record.id] ?? LiveState(state: .exited)
+        var info = record.info(state: live.state, pid: live.pid)
+        info.execIDs = execs.identifiers(of: record.id)
+        return info
     }
 
     package func ensureImage(_ reference: String, registryAuth: String?) async throws(SwarmError) {

@@ -8,6 +8,7 @@ import SwarmNode
 
 extension EngineRoutes {
     func addContainers(_ router: inout Router) {
+        addExecs(&router)
         router.on(.GET, "/containers/json") { request in
             let filters = try request.filters([
                 "id", "name", "label", "status", "network", "ancestor", "is-task", "health",
@@ -61,7 +62,7 @@ extension EngineRoutes {
         }
     }
 
-    private func findContainer(_ argument: String) async throws -> ContainerInfo {
+    func findContainer(_ argument: String) async throws -> ContainerInfo {
         let all = try await node.runtime.containers()
         let name = argument.hasPrefix("/") ? String(argument.dropFirst()) : argument
         if let exact = all.first(where: { $0.id == name || $0.name == name }) { return exact }

@@ -33,7 +33,8 @@ package protocol ContainerRuntime: Sendable {
         -> AsyncThrowingStream<LogLine, any Error>
     func exec(_ containerID: String, _ request: ExecRequest) async throws(SwarmError) -> String
     /// Starts a created exec; output frames come from the stream, input goes through the handle.
-    func startExec(_ execID: String, tty: Bool) async throws(SwarmError) -> any ProcessStreams
+    /// - Throws: `.conflict` when it was started before; a start failure's text is runc's.
+    func startExec(_ execID: String, _ options: ExecStart) async throws(SwarmError) -> any ProcessStreams
     func inspectExec(_ execID: String) async throws(SwarmError) -> ExecInfo
     func resizeExec(_ execID: String, width: Int, height: Int) async throws(SwarmError)
     func processes(_ containerID: String) async throws(SwarmError) -> [ProcessInfo]
@@ -144,6 +145,10 @@ package struct ContainerInfo: Sendable {
     /// The command line as merged with the image's.
     package var arguments: [String] = []
     package var environment: [String] = []
+    package var workingDirectory = ""
+    package var mounts: [ContainerMount] = []
+    /// Execs that run or wait to be started.
+    package var execIDs: [String] = []
 
     package init(
         id: String, name: String, image: String, imageID: String, labels: [String: String],
@@ -152,6 +157,26 @@ package struct ContainerInfo: Sendable {
     ) {
         (self.id, self.name, self.image, self.imageID) = (id, name, image, imageID)
         (self.labels, self.state, self.createdAt) = (labels, state, createdAt)
+    }
+}
+
+/// One mount of a container, as `docker inspect` shows it.
+package struct ContainerMount: Sendable, Equatable, Codable {
+    /// `bind`, `volume` or `tmpfs`.
+    package var type: String
+    /// The volume's name; empty for the other types.
+    package var name: String
+    package var source: String
+    package var destination: String
+    package var isWritable: Bool
+    package var propagation: String
+
+    package init(
+        type: String, name: String = "", source: String, destination: String, isWritable: Bool,
+        propagation: String = ""
+    ) {
+        (self.type, self.name, self.source, self.destination) = (type, name, source, destination)
+        (self.isWritable, self.propagation) = (isWritable, propagation)
     }
 }
 
@@ -196,9 +221,31 @@ package struct ExecRequest: Sendable, Equatable {
     package var workingDirectory: String?
     package var tty = false
     package var attachStdin = false
+    package var attachStdout = true
+    package var attachStderr = true
     package var privileged = false
+    package var consoleSize: ConsoleSize?
 
     package init(command: [String]) { self.command = command }
+}
+
+/// How a created exec is started.
+package struct ExecStart: Sendable, Equatable {
+    /// Nobody takes its output or gives it input.
+    package var isDetached = false
+    package var consoleSize: ConsoleSize?
+
+    package init(isDetached: Bool = false, consoleSize: ConsoleSize? = nil) {
+        (self.isDetached, self.consoleSize) = (isDetached, consoleSize)
+    }
+}
+
+/// A terminal's size in characters.
+package struct ConsoleSize: Sendable, Equatable {
+    package var height: Int
+    package var width: Int
+
+    package init(height: Int, width: Int) { (self.height, self.width) = (height, width) }
 }
 
 package struct ExecInfo: Sendable, Equatable {
@@ -216,12 +263,16 @@ package struct ExecInfo: Sendable, Equatable {
 
 /// The three streams of an attached process.
 package protocol ProcessStreams: Sendable {
-    /// Output as it comes; ends when the process and its children have closed their ends.
+    /// Output as it comes, read only as fast as it is taken; ends when the process and its children have closed
+    /// their ends.
     var output: AsyncThrowingStream<(LogLine.Stream, [UInt8]), any Error> { get }
     func write(_ bytes: [UInt8]) async throws
     func closeInput() async
-    /// The exit code, once the process has ended.
+    /// The exit code, once the process has ended and its output has been taken.
     func wait() async throws(SwarmError) -> Int
+    /// Nobody is interested any more: input ends, output is thrown away, the process goes on. To be called in any
+    /// case when the streams are no longer used.
+    func detach()
 }
 
 package struct ProcessInfo: Sendable, Equatable {

@@ -96,9 +96,14 @@ struct SpecificationBuilder {
         let added = (spec.capabilityAdd ?? []).map(normalized)
         let dropped = Set((spec.capabilityDrop ?? []).map(normalized))
         var result = dropped.contains("ALL") ? [] : Self.defaultCapabilities.filter { !dropped.contains($0) }
-        if added.contains("ALL") { result = Self.defaultCapabilities + Self.otherCapabilities }
+        if added.contains("ALL") { result = Self.everyCapability }
         for name in added where name != "ALL" && !result.contains(name) { result.append(name) }
         return result
+    }
+
+    /// What a privileged process gets: everything that this machine lets swarmd itself have.
+    static var everyCapability: [String] {
+        (defaultCapabilities + otherCapabilities).filter(BoundingSet.current.contains)
     }
 
     private static let otherCapabilities = [

@@ -1,0 +1,7 @@
+// Opening files of a container without ever leaving its file system.
+#ifndef CLINUX_FILE_H
+#define CLINUX_FILE_H
+/// Opens the regular file `path` for reading as if `root` were the root directory: symbolic links and `..` cannot lead
+/// out of it. Returns a descriptor, or -1 with errno.
+int clinux_open_in_root(const char *root, const char *path);
+#endif
