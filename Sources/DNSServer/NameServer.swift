@@ -3,19 +3,8 @@ package import Logging
 package import NameService
 import NIOCore
 import NIOPosix
-import SwarmCore
+package import SwarmCore
 import Synchronization
-
-/// What all resolvers of this node share; read on event loops, swapped whole by the agent.
-final class SharedNames: Sendable {
-    private let directory = Mutex(ServiceDirectory())
-    private let seed = Mutex(SystemRandomNumberGenerator())
-    let counters = Mutex<(answered: Int, forwarded: Int, malformed: Int)>((0, 0, 0))
-
-    var current: ServiceDirectory { directory.withLock { $0 } }
-    func replace(_ new: ServiceDirectory) { directory.withLock { $0 = new } }
-    func random() -> SeededGenerator { SeededGenerator(seed: seed.withLock { $0.next() }) }
-}
 
 /// Every container's resolver at 127.0.0.11: sockets inside the namespaces, answers from the shared directory.
 package actor NameServer {
@@ -23,7 +12,7 @@ package actor NameServer {
         var scope: ResolverScope
         var upstreams: [String]
         var view: ScopeBox
-        var datagram: any Channel
+        var datagram: ResolverSocket
         var stream: any Channel
     }
 
@@ -32,16 +21,22 @@ package actor NameServer {
     private let hostUpstreams: [String]
     private let namespacePath: @Sendable (String) -> String
     private let forwarder: Forwarder
+    private let loop: DatagramLoop
     private var attached: [String: Attached] = [:]
 
-    /// - Parameter upstreams: the host's name servers, asked in parallel for what is not ours.
+    package nonisolated var counters: NameCounters { shared.counters }
+
+    /// - Parameters:
+    ///   - upstreams: the host's name servers, asked in parallel for what is not ours.
+    ///   - upstreamPort: their port, 53 but in tests.
     package init(
-        upstreams: [String], namespacePath: @escaping @Sendable (String) -> String, logger: Logger
-    ) {
+        upstreams: [String], upstreamPort: Int = 53, namespacePath: @escaping @Sendable (String) -> String, logger: Logger
+    ) throws(SwarmError) {
         hostUpstreams = upstreams
         self.namespacePath = namespacePath
         self.logger = logger
-        forwarder = Forwarder()
+        forwarder = Forwarder(counters: shared.counters, port: upstreamPort)
+        loop = try DatagramLoop(shared)
     }
 
     /// Names that are gone are gone before the balancer lets their containers go.
@@ -50,7 +45,7 @@ package actor NameServer {
     /// Closes the resolvers of containers that are no longer listed, so that their namespaces can go.
     package func detach(except kept: Set<String>) {
         for (id, resolver) in attached where !kept.contains(id) {
-            resolver.datagram.close(promise: nil)
+            loop.remove(resolver.datagram)
             resolver.stream.close(promise: nil)
             attached[id] = nil
         }
@@ -88,86 +83,18 @@ package actor NameServer {
         let sockets = try ResolverSockets.open(inNamespace: namespacePath(id))
         let view = ScopeBox(scope, upstreams)
         let (shared, forwarder) = (self.shared, self.forwarder)
-        let group = MultiThreadedEventLoopGroup.singleton
-        let datagram: any Channel
-        do {
-            datagram = try await DatagramBootstrap(group: group)
-                .channelInitializer { channel in
-                    channel.eventLoop.makeCompletedFuture {
-                        try channel.pipeline.syncOperations.addHandler(
-                            DatagramHandler(shared: shared, view: view, forwarder: forwarder))
-                    }
+        let datagram = ResolverSocket(sockets.datagram, view, forwarder)
+        let stream = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    let pipeline = channel.pipeline.syncOperations
+                    try pipeline.addHandler(IdleStateHandler(allTimeout: StreamHandler.idleTimeout))
+                    try pipeline.addHandler(StreamHandler(shared: shared, view: view, forwarder: forwarder))
                 }
-                .withBoundSocket(sockets.datagram).get()
-        } catch {
-            close(sockets.stream)
-            throw error
-        }
-        do {
-            let stream = try await ServerBootstrap(group: group)
-                .childChannelInitializer { channel in
-                    channel.eventLoop.makeCompletedFuture {
-                        let pipeline = channel.pipeline.syncOperations
-                        try pipeline.addHandler(IdleStateHandler(allTimeout: StreamHandler.idleTimeout))
-                        try pipeline.addHandler(
-                            StreamHandler(shared: shared, view: view, forwarder: forwarder))
-                    }
-                }
-                .withBoundSocket(sockets.stream).get()
-            return Attached(
-                scope: scope, upstreams: upstreams, view: view, datagram: datagram, stream: stream)
-        } catch {
-            datagram.close(promise: nil)
-            throw error
-        }
-    }
-}
-
-/// One container's scope, changed by the agent while its resolver runs.
-final class ScopeBox: Sendable {
-    private let state: Mutex<(ResolverScope, [String])>
-    init(_ scope: ResolverScope, _ upstreams: [String]) { state = Mutex((scope, upstreams)) }
-    func set(_ scope: ResolverScope, _ upstreams: [String]) { state.withLock { $0 = (scope, upstreams) } }
-    var scope: ResolverScope { state.withLock { $0.0 } }
-    var upstreams: [String] { state.withLock { $0.1 } }
-}
-
-/// Answers datagrams on the event loop; only names that are not ours leave it.
-final class DatagramHandler: ChannelInboundHandler {
-    typealias InboundIn = AddressedEnvelope<ByteBuffer>
-    typealias OutboundOut = AddressedEnvelope<ByteBuffer>
-    let shared: SharedNames
-    let view: ScopeBox
-    let forwarder: Forwarder
-
-    init(shared: SharedNames, view: ScopeBox, forwarder: Forwarder) {
-        (self.shared, self.view, self.forwarder) = (shared, view, forwarder)
-    }
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        let envelope = unwrapInboundIn(data)
-        let bytes = Array(envelope.data.readableBytesView)
-        var generator = shared.random()
-        let resolution = ServiceResolver.resolve(
-            bytes, isStream: false, in: shared.current, scope: view.scope, using: &generator)
-        let channel = context.channel
-        let peer = envelope.remoteAddress
-        switch resolution {
-        case .answer(let reply), .malformed(let reply):
-            let out = AddressedEnvelope(remoteAddress: peer, data: ByteBuffer(bytes: reply))
-            context.writeAndFlush(wrapOutboundOut(out), promise: nil)
-        case .drop: shared.counters.withLock { $0.malformed += 1 }
-        case .forward(let query):
-            forwarder.forward(bytes, query, to: view.upstreams, isStream: false) { reply in
-                channel.writeAndFlush(
-                    AddressedEnvelope(remoteAddress: peer, data: ByteBuffer(bytes: reply)), promise: nil)
             }
-        }
-    }
-
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        // A bad datagram or an unreachable client never ends the socket.
-        shared.counters.withLock { $0.malformed += 1 }
+            .withBoundSocket(sockets.stream).get()
+        loop.add(datagram)
+        return Attached(scope: scope, upstreams: upstreams, view: view, datagram: datagram, stream: stream)
     }
 }
 
@@ -198,14 +125,22 @@ final class StreamHandler: ChannelInboundHandler {
 
     private func answer(_ bytes: [UInt8], _ context: ChannelHandlerContext) {
         var generator = shared.random()
+        let view = self.view.current
         let resolution = ServiceResolver.resolve(
-            bytes, isStream: true, in: shared.current, scope: view.scope, using: &generator)
+            bytes, isStream: true, in: shared.current.directory, scope: view.scope, using: &generator)
         let channel = context.channel
         switch resolution {
-        case .answer(let reply), .malformed(let reply):
+        case .answer(let reply):
+            shared.counters.add(answered: 1)
             channel.writeAndFlush(Self.framed(reply), promise: nil)
-        case .drop: context.close(promise: nil)
+        case .malformed(let reply):
+            shared.counters.add(malformed: 1)
+            channel.writeAndFlush(Self.framed(reply), promise: nil)
+        case .drop:
+            shared.counters.add(malformed: 1)
+            context.close(promise: nil)
         case .forward(let query):
+            shared.counters.add(forwarded: 1)
             forwarder.forward(bytes, query, to: view.upstreams, isStream: true) { reply in
                 channel.writeAndFlush(Self.framed(reply), promise: nil)
             }

@@ -37,7 +37,7 @@ package enum Daemon {
             return
         }
         let hostFile = (try? String(contentsOf: URL(filePath: "/etc/resolv.conf"), encoding: .utf8)) ?? ""
-        let names = NameServer(
+        let names = try NameServer(
             upstreams: ResolverConfiguration(parsing: hostFile).nameservers,
             namespacePath: { network.namespacePath(of: $0) }, logger: logger)
         let driver = NodeDriver(
