@@ -16,6 +16,8 @@ package struct RuntimeConfiguration: Sendable {
     package var containerdSocket: String?
     /// Containers' cgroup on every hierarchy, such as `/swarm`.
     package var cgroupParent: String
+    /// `HOST`, `HOST:PORT` or a network: registries that need no trusted certificate, nor TLS at all.
+    package var insecureRegistries: [String] = []
 
     package init(
         dataDirectory: String, runDirectory: String, containerdSocket: String? = nil,
@@ -73,7 +75,9 @@ package actor ContainerdRuntimeService {
             : nil
         self.supervisor = supervisor
         client = try ContainerdClient(socket: configuration.containerdSocket ?? supervisor?.socket ?? "")
-        images = ImageService(client: client, logger: logger)
+        images = ImageService(
+            client: client, logger: logger,
+            settings: try ImageService.settings(insecureRegistries: configuration.insecureRegistries))
     }
 
     /// The kernel's cgroup layout, as runc sees it.
@@ -306,7 +310,7 @@ package actor ContainerdRuntimeService {
     }
 
     package func ensureImage(_ reference: String, registryAuth: String?) async throws(SwarmError) {
-        _ = try await images.resolve(reference)
+        try await images.ensure(reference, registryAuth: registryAuth)
     }
 
     package func logs(

@@ -1,23 +1,11 @@
 import ContainerdAPI
-import LibCrypto
 import GRPCCore
+import LibCrypto
+import RegistryClient
 import SwarmCore
 import SwiftProtobuf
 
-/// What a blob is, as manifests name it.
-package struct BlobDescriptor: Sendable, Equatable, Codable {
-    package var mediaType: String
-    package var digest: String
-    package var size: Int64
-
-    package init(mediaType: String, digest: String, size: Int64) {
-        (self.mediaType, self.digest, self.size) = (mediaType, digest, size)
-    }
-
-    enum CodingKeys: String, CodingKey { case mediaType, digest, size }
-}
-
-/// Writing into containerd's content store.
+/// Reading and writing containerd's content store.
 struct ContentWriter: Sendable {
     let client: ContainerdClient
     /// The lease that keeps what is written from being collected before an image names it.
@@ -30,81 +18,112 @@ struct ContentWriter: Sendable {
 
     static func digest(of bytes: [UInt8]) -> String { SHA256.digest(of: bytes) }
 
+    /// What became of a blob that was to be written.
+    struct Written: Sendable {
+        var digest: String
+        var size: Int64
+        /// It was there already, and nothing was asked of its source.
+        var existed: Bool
+    }
+
     /// Stores one small blob; a blob that is there already keeps its bytes and gets the labels.
     func write(_ bytes: [UInt8], mediaType: String, labels: [String: String] = [:]) async throws(SwarmError)
         -> BlobDescriptor
     {
         let digest = Self.digest(of: bytes)
-        let stream = AsyncThrowingStream<[UInt8], any Error> { continuation in
-            continuation.yield(bytes)
-            continuation.finish()
+        let written = try await write(total: Int64(bytes.count), expected: digest, labels: labels) { sink in
+            try await sink.write(bytes)
         }
-        let written = try await write(stream, total: Int64(bytes.count), expected: digest, labels: labels)
-        return BlobDescriptor(mediaType: mediaType, digest: written.digest, size: written.size)
+        return BlobDescriptor(mediaType: mediaType, digest: written.digest, size: Int64(bytes.count))
     }
 
     /// Streams one blob into the store.
     /// - Parameters:
     ///   - total: its size, or 0 when unknown.
     ///   - expected: its digest, which containerd verifies; nil when unknown.
+    ///   - produce: called when the store needs the bytes; hands them to the sink, in order.
     func write(
-        _ pieces: AsyncThrowingStream<[UInt8], any Error>, total: Int64, expected: String?,
-        labels: [String: String]
-    ) async throws(SwarmError) -> (digest: String, size: Int64) {
+        total: Int64, expected: String?, labels: [String: String],
+        produce: @escaping @Sendable (IngestSink) async throws -> Void
+    ) async throws(SwarmError) -> Written {
         let reference = "ingest-" + (expected ?? String(UInt64.random(in: 0 ... .max), radix: 36))
-        let hasher = HashingCounter()
+        let sink = IngestSink(reference: reference, hashes: expected == nil)
         do {
-            try await containerd("Content.Write") {
-                try await client.content.write(metadata: metadata) { writer in
-                    // Both the opening message and the commit name what is expected.
-                    try await writer.write(
-                        .with {
-                            $0.action = .stat
-                            $0.ref = reference
-                            $0.total = total
-                            $0.expected = expected ?? ""
-                        })
-                    for try await piece in pieces {
-                        for start in stride(from: 0, to: piece.count, by: Self.pieceBytes) {
-                            let part = piece[start..<min(start + Self.pieceBytes, piece.count)]
-                            let offset = await hasher.size
-                            try await writer.write(
-                                .with {
-                                    $0.action = .write
-                                    $0.ref = reference
-                                    $0.offset = offset
-                                    $0.data = .init(part)
-                                })
-                            await hasher.add(part)
-                        }
-                    }
-                    let (digest, size) = await hasher.result()
-                    try await writer.write(
-                        .with {
-                            $0.action = .commit
-                            $0.ref = reference
-                            // An offset of 0 would truncate the blob (containerd 1.6).
-                            $0.offset = size
-                            $0.total = size
-                            $0.expected = expected ?? digest
-                            $0.labels = labels
-                        })
-                } onResponse: { response in
-                    for try await _ in response.messages {}
-                }
-            }
+            try await exchange(sink, total: total, expected: expected, labels: labels, produce: produce)
         } catch where error.code == .conflict {
-            try await relabel(expected ?? "", labels)
+            let digest: String
+            if let expected { digest = expected } else { digest = await sink.digest() }
+            try await relabel(digest, labels)
+            let size = await sink.offset
+            return Written(digest: digest, size: size > 0 ? size : total, existed: true)
         } catch {
-            // A failed write leaves its ingest behind; aborting it is the clean-up, not part of the failure.
-            try? await containerd("Content.Abort") {
-                _ = try await client.content.abort(.with { $0.ref = reference }, options: ContainerdClient.quick)
-            }
+            // The ingest must go even when the failure is that nobody wants the image any more.
+            await Task { await abort(reference) }.value
+            if let cause = await sink.sourceFailure { throw cause }
             throw error
         }
-        let (digest, size) = await hasher.result()
-        if let expected { return (expected, size > 0 ? size : total) }
-        return (digest, size)
+        let digest: String
+        if let expected { digest = expected } else { digest = await sink.digest() }
+        let size = await sink.offset
+        return Written(digest: digest, size: size, existed: false)
+    }
+
+    private func exchange(
+        _ sink: IngestSink, total: Int64, expected: String?, labels: [String: String],
+        produce: @escaping @Sendable (IngestSink) async throws -> Void
+    ) async throws(SwarmError) {
+        let (opened, signal) = AsyncThrowingStream<Int64, any Error>.makeStream(
+            bufferingPolicy: .bufferingOldest(1))
+        let reference = sink.reference
+        try await containerd("Content.Write") {
+            try await client.content.write(metadata: metadata) { writer in
+                // Both the opening message and the commit name what is expected.
+                try await writer.write(
+                    .with {
+                        $0.action = .stat
+                        $0.ref = reference
+                        $0.total = total
+                        $0.expected = expected ?? ""
+                    })
+                var iterator = opened.makeAsyncIterator()
+                guard let offset = try await iterator.next() else { return }
+                if offset > 0 && offset == total && expected != nil {
+                    // Another namespace has the blob; its bytes are shared.
+                    await sink.skip(to: offset)
+                } else {
+                    await sink.attach(writer)
+                    try await sink.fill(produce)
+                }
+                let size = await sink.offset
+                let digest: String
+                if let expected { digest = expected } else { digest = await sink.digest() }
+                try await writer.write(
+                    .with {
+                        $0.action = .commit
+                        $0.ref = reference
+                        // An offset of 0 would truncate the blob (containerd 1.6).
+                        $0.offset = size
+                        $0.total = size
+                        $0.expected = digest
+                        $0.labels = labels
+                    })
+            } onResponse: { response in
+                do {
+                    for try await message in response.messages { signal.yield(message.offset) }
+                    signal.finish()
+                } catch {
+                    signal.finish(throwing: error)
+                    throw error
+                }
+            }
+        }
+    }
+
+    private func abort(_ reference: String) async {
+        // Most often there is nothing left to abort.
+        try? await containerd("Content.Abort") {
+            _ = try await client.content.abort(.with { $0.ref = reference }, options: ContainerdClient.quick)
+        }
     }
 
     func relabel(_ digest: String, _ labels: [String: String]) async throws(SwarmError) {
@@ -120,37 +139,110 @@ struct ContentWriter: Sendable {
     }
 
     func read(_ digest: String, limit: Int = 16 << 20) async throws(SwarmError) -> [UInt8] {
+        let collector = ByteCollector()
+        try await stream(digest) { piece in
+            guard await collector.add(piece) <= limit else {
+                throw SwarmError(.resourceExhausted, "\(digest) is larger than \(limit) bytes")
+            }
+        }
+        return await collector.bytes
+    }
+
+    /// Hands a blob on, piece by piece, as fast as it is taken.
+    func stream(
+        _ digest: String, to deliver: @escaping @Sendable ([UInt8]) async throws -> Void
+    ) async throws(SwarmError) {
         try await containerd("Content.Read") {
-            try await client.content.read(
-                .with { $0.digest = digest }, options: ContainerdClient.quick
-            ) { response in
-                var bytes: [UInt8] = []
-                for try await piece in response.messages {
-                    bytes += piece.data
-                    guard bytes.count <= limit else {
-                        throw SwarmError(.resourceExhausted, "\(digest) is larger than \(limit) bytes")
-                    }
-                }
-                return bytes
+            try await client.content.read(.with { $0.digest = digest }) { response in
+                for try await piece in response.messages { try await deliver(Array(piece.data)) }
             }
         }
     }
 }
 
-/// SHA-256 and length of what went by.
-private actor HashingCounter {
-    private let hash = SHA256()
-    private var digest: String?
-    private(set) var size: Int64 = 0
+/// Takes the bytes of one blob and sends them on in pieces of good size.
+actor IngestSink {
+    let reference: String
+    private var writer: RPCWriter<Containerd_Services_Content_V1_WriteContentRequest>?
+    private var pending: [UInt8] = []
+    private let hash: SHA256?
+    private var final: String?
+    /// The bytes that were taken.
+    private(set) var offset: Int64 = 0
+    /// Why the bytes stopped coming, where containerd is not to blame.
+    private(set) var sourceFailure: SwarmError?
+    private var hasFailedToSend = false
+    /// The first bytes, which tell how a layer is compressed.
+    private(set) var prefix: [UInt8] = []
 
-    func add(_ bytes: ArraySlice<UInt8>) {
-        hash.update(bytes)
-        size += Int64(bytes.count)
+    /// Small pieces from a network are gathered up to this size.
+    private static let gatherBytes = 256 << 10
+
+    init(reference: String, hashes: Bool) {
+        self.reference = reference
+        hash = hashes ? SHA256() : nil
     }
 
-    func result() -> (digest: String, size: Int64) {
-        let final = digest ?? hash.finishAsDigest()
-        digest = final
-        return (final, size)
+    func attach(_ writer: RPCWriter<Containerd_Services_Content_V1_WriteContentRequest>) { self.writer = writer }
+
+    func skip(to offset: Int64) { self.offset = offset }
+
+    func write(_ bytes: [UInt8]) async throws {
+        if prefix.count < 8 { prefix += bytes.prefix(8 - prefix.count) }
+        pending += bytes
+        if pending.count >= Self.gatherBytes { try await send() }
+    }
+
+    /// Runs the source to its end.
+    func fill(_ produce: @Sendable (IngestSink) async throws -> Void) async throws {
+        do {
+            try await produce(self)
+            try await send()
+        } catch {
+            if !hasFailedToSend {
+                sourceFailure = error as? SwarmError ?? SwarmError(.unavailable, "the data ended early", cause: "\(error)")
+            }
+            throw error
+        }
+    }
+
+    private func send() async throws {
+        let bytes = pending
+        pending.removeAll(keepingCapacity: true)
+        for start in stride(from: 0, to: bytes.count, by: ContentWriter.pieceBytes) {
+            let part = bytes[start..<min(start + ContentWriter.pieceBytes, bytes.count)]
+            let (reference, position) = (reference, offset)
+            do {
+                try await writer?.write(
+                    .with {
+                        $0.action = .write
+                        $0.ref = reference
+                        $0.offset = position
+                        $0.data = .init(part)
+                    })
+            } catch {
+                hasFailedToSend = true
+                throw error
+            }
+            hash?.update(part)
+            offset += Int64(part.count)
+        }
+    }
+
+    /// The digest of all that was taken; empty when somebody else computes it.
+    func digest() -> String {
+        if let final { return final }
+        let digest = hash?.finishAsDigest() ?? ""
+        final = digest
+        return digest
+    }
+}
+
+/// Puts the pieces of something small together.
+private actor ByteCollector {
+    var bytes: [UInt8] = []
+    func add(_ more: [UInt8]) -> Int {
+        bytes += more
+        return bytes.count
     }
 }

@@ -1,24 +1,32 @@
 import FoundationEssentials
-import Glibc
 import Ports
+import RegistryClient
 import SwarmCore
 import SwarmModel
-
-/// A manifest of the Docker or OCI image format.
-struct ImageManifest: Codable, Sendable {
-    var schemaVersion: Int
-    var mediaType: String?
-    var config: BlobDescriptor
-    var layers: [BlobDescriptor]
-}
 
 /// An image configuration file (OCI image specification, config.md).
 struct ImageFile: Codable, Sendable {
     var created: String?
     var architecture: String
     var os: String
+    var variant: String?
+    var author: String?
     var config: ImageConfiguration?
     var rootfs: RootFileSystem
+    var history: [Step]?
+
+    /// How one layer, or one change without a layer, came to be.
+    struct Step: Codable, Sendable {
+        var created: String?
+        var createdBy: String?
+        var author: String?
+        var comment: String?
+        var emptyLayer: Bool?
+
+        enum CodingKeys: String, CodingKey {
+            case created, author, comment, createdBy = "created_by", emptyLayer = "empty_layer"
+        }
+    }
 
     struct RootFileSystem: Codable, Sendable {
         var type: String
@@ -82,10 +90,16 @@ extension ImageService {
         return parsed
     }
 
-    static func wallClock() -> Int64 {
-        var time = timespec()
-        unsafe clock_gettime(CLOCK_REALTIME, &time)
-        return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
+    /// The steps of `docker history`, with what each put on the disk.
+    static func history(_ file: ImageFile, _ sizes: [Int64]) -> [ResolvedImage.HistoryStep] {
+        var rest = sizes[...]
+        let steps = file.history ?? sizes.map { _ in ImageFile.Step() }
+        return steps.map { step in
+            let size = step.emptyLayer == true ? 0 : rest.popFirst() ?? 0
+            return ResolvedImage.HistoryStep(
+                created: step.created.flatMap { Timestamp($0) } ?? .zero, createdBy: step.createdBy ?? "",
+                comment: step.comment ?? "", sizeBytes: size)
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 import ContainerdAPI
-import FoundationEssentials
 import GRPCCore
+import Glibc
 package import Logging
 package import Ports
+package import RegistryClient
 package import SwarmCore
 import SwarmModel
 import SwiftProtobuf
@@ -11,7 +12,9 @@ import SwiftProtobuf
 package struct ResolvedImage: Sendable, Equatable {
     /// `sha256:…` of the configuration.
     package var id: String
+    /// `docker.io/library/busybox:latest`, `docker.io/library/busybox@sha256:…`, or the id of a nameless image.
     package var name: String
+    /// The manifest or, for an image of several platforms, the index.
     package var targetDigest: String
     /// The snapshot of the top layer: the parent of every container's file system.
     package var topChainID: String
@@ -20,266 +23,321 @@ package struct ResolvedImage: Sendable, Equatable {
     package var created: Timestamp
     package var architecture: String
     package var os: String
+    /// What the unpacked layers take on the disk.
     package var sizeBytes: Int64
+    /// How it was made, oldest step first.
+    package var history: [HistoryStep] = []
+
+    package struct HistoryStep: Sendable, Equatable {
+        package var created: Timestamp
+        package var createdBy: String
+        package var comment: String
+        package var sizeBytes: Int64
+    }
 }
 
 /// Images in containerd: names, blobs and unpacked snapshots.
 package actor ImageService {
-    let client: ContainerdClient
-    let logger: Logger
+    nonisolated let client: ContainerdClient
+    nonisolated let logger: Logger
+    nonisolated let settings: RegistrySettings
     static let snapshotter = "overlayfs"
+
+    nonisolated let flights = PullFlights()
+    /// One download of a blob at a time, whichever images it belongs to.
+    nonisolated let blobTurns = Turnstile(limit: 1)
+    nonisolated let downloadTurns = Turnstile(limit: ImageService.downloadsMax)
+    /// Layers that are downloaded at the same time, over all pulls.
+    static let downloadsMax = 3
+
     /// Resolved images by canonical name, so that starting a task of a known image asks nobody.
     private var resolved: [String: ResolvedImage] = [:]
+    /// What manifests and configurations say, by the digest of the target, which fixes it for ever.
+    private var described: [String: ResolvedImage] = [:]
+    private var hasRecovered = false
 
-    package init(client: ContainerdClient, logger: Logger) { (self.client, self.logger) = (client, logger) }
+    package init(client: ContainerdClient, logger: Logger, settings: RegistrySettings = .init()) {
+        (self.client, self.logger, self.settings) = (client, logger, settings)
+    }
+
+    /// - Parameters:
+    ///   - insecureRegistries: each `HOST`, `HOST:PORT` or an IPv4 network.
+    ///   - certificateDirectories: where private registries' certificates lie, in Docker's `certs.d` layout.
+    package static func settings(
+        insecureRegistries: [String] = [], certificateDirectories: [String] = TrustStore.defaultDirectories
+    ) throws(SwarmError) -> RegistrySettings {
+        RegistrySettings(
+            insecure: try InsecureRegistries(insecureRegistries),
+            trust: TrustStore(directories: certificateDirectories))
+    }
 
     // MARK: Looking up
 
+    /// Finds an image by its name, its id, or a prefix of its id.
     /// - Throws: `.notFound("No such image: x:latest")`.
     package func resolve(_ reference: String) async throws(SwarmError) -> ResolvedImage {
-        let name = try Self.canonicalName(reference)
+        if let id = Self.imageID(reference), id.count == 71 { return try await find(id, reference) }
+        guard let name = try? Self.canonicalName(reference) else {
+            return try await find(Self.imageID(reference), reference)
+        }
         if let image = resolved[name] { return image }
-        let record: Containerd_Services_Images_V1_Image
-        do {
-            record = try await containerd("Images.Get") {
-                try await client.images.get(.with { $0.name = name }, options: ContainerdClient.quick).image
-            }
-        } catch  where error.code == .notFound {
-            throw SwarmError(.notFound, "No such image: \(try Self.familiarName(reference))")
+        guard let record = try await record(named: name) else {
+            return try await find(Self.imageID(reference), reference)
         }
         let image = try await describe(record)
         resolved[name] = image
         return image
     }
 
-    private func describe(_ record: Containerd_Services_Images_V1_Image) async throws(SwarmError)
-        -> ResolvedImage
-    {
-        let content = ContentWriter(client: client, lease: "")
-        let manifest: ImageManifest = try Self.decode(
-            try await content.read(record.target.digest), "manifest")
-        let configuration: ImageFile = try Self.decode(
-            try await content.read(manifest.config.digest), "configuration")
-        return ResolvedImage(
-            id: manifest.config.digest, name: record.name, targetDigest: record.target.digest,
-            topChainID: Self.chainIDs(configuration.rootfs.diffIDs).last ?? "",
-            configuration: configuration.config ?? ImageConfiguration(),
-            diffIDs: configuration.rootfs.diffIDs,
-            created: configuration.created.flatMap { Timestamp($0) } ?? .zero,
-            architecture: configuration.architecture, os: configuration.os,
-            sizeBytes: manifest.layers.reduce(0) { $0 + $1.size })
+    private func find(_ id: String?, _ reference: String) async throws(SwarmError) -> ResolvedImage {
+        let matches = id == nil ? [] : try await list().filter { $0.id.hasPrefix(id ?? "") }
+        guard Set(matches.map(\.id)).count <= 1 else {
+            throw SwarmError(.invalidArgument, "image \(reference) is ambiguous: more than one id begins so")
+        }
+        guard let match = matches.first else {
+            let name = id?.count == 71 ? reference : (try? Self.familiarName(reference)) ?? reference
+            throw SwarmError(.notFound, "No such image: \(name)")
+        }
+        return match
     }
 
+    /// `sha256:` and digits for a reference that may be an id or the beginning of one.
+    static func imageID(_ reference: String) -> String? {
+        let digits = reference.hasPrefix("sha256:") ? reference.dropFirst(7) : reference[...]
+        let isHexadecimal = digits.utf8.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
+        guard (1...64).contains(digits.utf8.count), isHexadecimal else { return nil }
+        return "sha256:" + digits
+    }
+
+    func record(named name: String) async throws(SwarmError) -> Containerd_Services_Images_V1_Image? {
+        do {
+            return try await containerd("Images.Get") {
+                try await client.images.get(.with { $0.name = name }, options: ContainerdClient.quick).image
+            }
+        } catch where error.code == .notFound {
+            return nil
+        }
+    }
+
+    /// One entry for each name.
     package func list() async throws(SwarmError) -> [ResolvedImage] {
         let records = try await containerd("Images.List") {
             try await client.images.list(.init(), options: ContainerdClient.quick).images
         }
         var images: [ResolvedImage] = []
-        for record in records { images.append(try await describe(record)) }
+        for record in records.sorted(by: { $0.name < $1.name }) {
+            do throws(SwarmError) {
+                images.append(try await describe(record))
+            } catch {
+                // One damaged image must not hide the others.
+                logger.warning("cannot read an image", metadata: ["image": "\(record.name)", "error": "\(error)"])
+            }
+        }
+        let present = Set(records.map(\.target.digest))
+        described = described.filter { present.contains($0.key) }
         return images
     }
 
+    private func describe(_ record: Containerd_Services_Images_V1_Image) async throws(SwarmError) -> ResolvedImage {
+        if var known = described[record.target.digest] {
+            known.name = record.name
+            return known
+        }
+        let content = ContentWriter(client: client, lease: "")
+        let manifest = try await manifest(of: record.target.digest, record.target.mediaType, record.name, content)
+        let file: ImageFile = try Self.decode(try await content.read(manifest.config.digest), "configuration")
+        let chain = Self.chainIDs(file.rootfs.diffIDs)
+        var sizes: [Int64] = []
+        for key in chain { sizes.append(try await snapshotSize(key)) }
+        let image = ResolvedImage(
+            id: manifest.config.digest, name: record.name, targetDigest: record.target.digest,
+            topChainID: chain.last ?? "", configuration: file.config ?? ImageConfiguration(),
+            diffIDs: file.rootfs.diffIDs, created: file.created.flatMap { Timestamp($0) } ?? .zero,
+            architecture: file.architecture, os: file.os, sizeBytes: sizes.reduce(0, +),
+            history: Self.history(file, sizes))
+        described[record.target.digest] = image
+        return image
+    }
+
+    /// The manifest for this machine; an index is looked into.
+    func manifest(
+        of digest: String, _ mediaType: String, _ name: String, _ content: ContentWriter
+    ) async throws(SwarmError) -> ImageManifest {
+        let top = try ManifestDocument(parsing: try await content.read(digest), mediaType: mediaType, name: name)
+        switch top {
+        case .image(let manifest): return manifest
+        case .index(let index):
+            let chosen = try ImagePlatform.host.choose(from: index, name: name)
+            let bytes = try await content.read(chosen.digest)
+            guard case .image(let manifest) = try ManifestDocument(
+                parsing: bytes, mediaType: chosen.mediaType, name: name)
+            else { throw SwarmError(.invalidArgument, "the index of \(name) names another index") }
+            return manifest
+        }
+    }
+
+    private func snapshotSize(_ key: String) async throws(SwarmError) -> Int64 {
+        do {
+            return try await containerd("Snapshots.Usage") {
+                try await client.snapshots.usage(
+                    .with {
+                        $0.snapshotter = Self.snapshotter
+                        $0.key = key
+                    }, options: ContainerdClient.quick
+                ).size
+            }
+        } catch where error.code == .notFound {
+            return 0
+        }
+    }
+
+    // MARK: Names
+
+    /// Gives images their names; the last step of whatever made them.
+    func putRecords(
+        _ names: [String], _ target: BlobDescriptor, source: String? = nil
+    ) async throws(SwarmError) {
+        for name in names {
+            resolved[name] = nil
+            let image = Containerd_Services_Images_V1_Image.with {
+                $0.name = name
+                $0.target.mediaType = target.mediaType
+                $0.target.digest = target.digest
+                $0.target.size = target.size
+            }
+            do {
+                try await containerd("Images.Create") {
+                    _ = try await client.images.create(.with { $0.image = image }, options: ContainerdClient.quick)
+                }
+            } catch where error.code == .conflict {
+                try await containerd("Images.Update") {
+                    _ = try await client.images.update(
+                        .with {
+                            $0.image = image
+                            $0.updateMask.paths = ["target"]
+                        }, options: ContainerdClient.quick)
+                }
+            }
+        }
+    }
+
     /// Removes one name; blobs and snapshots that nothing else names go with it.
-    package func remove(_ reference: String) async throws(SwarmError) {
-        let image = try await resolve(reference)
-        resolved[image.name] = nil
-        try await containerd("Images.Delete") {
-            _ = try await client.images.delete(
-                .with {
-                    $0.name = image.name
-                    $0.sync = true
-                }, options: ContainerdClient.slow)
+    func deleteRecord(_ name: String) async throws(SwarmError) {
+        resolved[name] = nil
+        do {
+            try await containerd("Images.Delete") {
+                _ = try await client.images.delete(
+                    .with {
+                        $0.name = name
+                        $0.sync = true
+                    }, options: ContainerdClient.slow)
+            }
+        } catch where error.code == .notFound {
+            // Somebody else was faster.
         }
     }
 
     package func tag(_ reference: String, as target: String) async throws(SwarmError) {
         let image = try await resolve(reference)
-        let record = try await containerd("Images.Get") {
-            try await client.images.get(.with { $0.name = image.name }, options: ContainerdClient.quick).image
-        }
-        try await putRecord(name: try Self.canonicalName(target), record.target)
-    }
-
-    // MARK: Importing
-
-    /// Makes an image of one layer from an uncompressed root file system tar.
-    /// - Parameter changes: `CMD`, `ENTRYPOINT`, `ENV`, `WORKDIR`, `USER`, `LABEL`, `EXPOSE` lines of a Dockerfile.
-    /// - Returns: the image's id.
-    package func importRootFileSystem(
-        _ archive: AsyncThrowingStream<[UInt8], any Error>, reference: String, changes: [String]
-    ) async throws(SwarmError) -> String {
-        let name = try Self.canonicalName(reference)
-        let configuration = try DockerfileChanges.apply(changes)
-        return try await withLease { lease throws(SwarmError) in
-            let writer = ContentWriter(client: self.client, lease: lease)
-            let layer = try await writer.write(archive, total: 0, expected: nil, labels: [:])
-            // Uncompressed, so that the blob's digest is the layer's diff id.
-            let layerType = "application/vnd.docker.image.rootfs.diff.tar"
-            try await writer.relabel(layer.digest, ["containerd.io/uncompressed": layer.digest])
-            let file = ImageFile(
-                created: Timestamp(nanoseconds: Self.wallClock()).description, architecture: "amd64",
-                os: "linux",
-                config: configuration, rootfs: .init(type: "layers", diffIDs: [layer.digest]))
-            let config = try await writer.write(
-                try Self.encode(file), mediaType: "application/vnd.docker.container.image.v1+json",
-                labels: ["containerd.io/gc.ref.snapshot.\(Self.snapshotter)": layer.digest])
-            let manifest = ImageManifest(
-                schemaVersion: 2, mediaType: "application/vnd.docker.distribution.manifest.v2+json",
-                config: config,
-                layers: [BlobDescriptor(mediaType: layerType, digest: layer.digest, size: layer.size)])
-            let target = try await writer.write(
-                try Self.encode(manifest), mediaType: manifest.mediaType ?? "",
-                labels: [
-                    "containerd.io/gc.ref.content.config": config.digest,
-                    "containerd.io/gc.ref.content.l.0": layer.digest,
-                ])
-            try await self.unpack(manifest.layers, diffIDs: [layer.digest], lease: lease)
-            try await self.putRecord(
-                name: name,
-                .with {
-                    $0.mediaType = target.mediaType
-                    $0.digest = target.digest
-                    $0.size = target.size
-                })
-            return config.digest
-        }
-    }
-
-    /// Applies layers one after another, each on top of the one before; what is there already is left alone.
-    func unpack(_ layers: [BlobDescriptor], diffIDs: [String], lease: String) async throws(SwarmError) {
-        guard layers.count == diffIDs.count else {
+        guard let parsed = ImageReference(target), parsed.digest == nil else {
             throw SwarmError(
-                .invalidArgument, "the image names \(diffIDs.count) layers but has \(layers.count)")
+                .invalidArgument,
+                target.contains("@") ? "refusing to create a tag with a digest reference"
+                    : "invalid reference format: \(target)")
         }
-        var parent = ""
-        for (index, chainID) in Self.chainIDs(diffIDs).enumerated() {
-            if try await !snapshotExists(chainID) {
-                try await extract(
-                    layers[index], diffID: diffIDs[index], parent: parent, chainID: chainID, lease)
-            }
-            parent = chainID
+        guard let record = try await record(named: image.name) else {
+            throw SwarmError(.notFound, "No such image: \(try Self.familiarName(reference))")
         }
+        try await putRecords(
+            [try Self.canonicalName(target)],
+            BlobDescriptor(
+                mediaType: record.target.mediaType, digest: record.target.digest, size: record.target.size))
     }
 
-    private func snapshotExists(_ key: String) async throws(SwarmError) -> Bool {
-        do {
-            try await containerd("Snapshots.Stat") {
-                _ = try await client.snapshots.stat(
-                    .with {
-                        $0.snapshotter = Self.snapshotter
-                        $0.key = key
-                    }, options: ContainerdClient.quick)
-            }
-            return true
-        } catch  where error.code == .notFound {
-            return false
-        }
-    }
-
-    private func extract(
-        _ layer: BlobDescriptor, diffID: String, parent: String, chainID: String, _ lease: String
-    ) async throws(SwarmError) {
-        let metadata: Metadata = ["containerd-lease": "\(lease)"]
-        let key = "extract-\(UInt64.random(in: 0 ... .max)) \(chainID)"
-        let mounts = try await containerd("Snapshots.Prepare") {
-            try await client.snapshots.prepare(
-                .with {
-                    $0.snapshotter = Self.snapshotter
-                    $0.key = key
-                    $0.parent = parent
-                    $0.labels = ["containerd.io/snapshot.ref": chainID]
-                }, metadata: metadata, options: ContainerdClient.quick
-            ).mounts
-        }
-        do throws(SwarmError) {
-            let applied = try await containerd("Diff.Apply") {
-                try await client.diff.apply(
-                    .with {
-                        $0.diff.mediaType = layer.mediaType
-                        $0.diff.digest = layer.digest
-                        $0.diff.size = layer.size
-                        $0.mounts = mounts
-                    }, metadata: metadata, options: ContainerdClient.within(.seconds(600))
-                ).applied.digest
-            }
-            guard applied == diffID else {
-                throw SwarmError(
-                    .invalidArgument, "layer \(layer.digest) unpacks to \(applied), not to \(diffID)")
-            }
-            try await containerd("Snapshots.Commit") {
-                _ = try await client.snapshots.commit(
-                    .with {
-                        $0.snapshotter = Self.snapshotter
-                        $0.name = chainID
-                        $0.key = key
-                    }, metadata: metadata, options: ContainerdClient.quick)
-            }
-        } catch {
-            try? await containerd("Snapshots.Remove") {
-                _ = try await client.snapshots.remove(
-                    .with {
-                        $0.snapshotter = Self.snapshotter
-                        $0.key = key
-                    }, options: ContainerdClient.quick)
-            }
-            // Two extractions of one layer may run; the loser finds the winner's snapshot.
-            guard error.code == .conflict else { throw error }
-        }
-    }
-
-    private func putRecord(name: String, _ target: Containerd_Types_Descriptor) async throws(SwarmError) {
-        resolved[name] = nil
-        let image = Containerd_Services_Images_V1_Image.with {
-            $0.name = name
-            $0.target = target
-        }
-        do {
-            try await containerd("Images.Create") {
-                _ = try await client.images.create(
-                    .with { $0.image = image }, options: ContainerdClient.quick)
-            }
-        } catch  where error.code == .conflict {
-            try await containerd("Images.Update") {
-                _ = try await client.images.update(
-                    .with {
-                        $0.image = image
-                        $0.updateMask.paths = ["target"]
-                    }, options: ContainerdClient.quick)
-            }
-        }
-    }
+    // MARK: Leases
 
     /// Runs `body` under a lease, so that the collector leaves half-made images alone until they are named.
+    ///
+    /// Whatever happens, the lease is dropped at the end, and with it all that no image names.
     func withLease<Value: Sendable>(
         _ body: (String) async throws(SwarmError) -> Value
     ) async throws(SwarmError) -> Value {
-        let id = "swarmd-\(UInt64.random(in: 0 ... .max))"
+        await recover()
+        let id = Self.leasePrefix + "\(UInt64.random(in: 0 ... .max))"
         let expiry = Timestamp(nanoseconds: Self.wallClock()) + .seconds(24 * 3600)
-        try await containerd("Leases.Create") {
-            _ = try await client.leases.create(
-                .with {
-                    $0.id = id
-                    $0.labels = ["containerd.io/gc.expire": expiry.description]
-                }, options: ContainerdClient.quick)
-        }
-        do {
+        do throws(SwarmError) {
+            try await containerd("Leases.Create") {
+                _ = try await client.leases.create(
+                    .with {
+                        $0.id = id
+                        $0.labels = ["containerd.io/gc.expire": expiry.description]
+                    }, options: ContainerdClient.quick)
+            }
             let value = try await body(id)
             await dropLease(id)
             return value
         } catch {
             await dropLease(id)
-            throw error
+            throw Self.explain(error)
         }
     }
 
+    private static let leasePrefix = "swarmd-"
+
+    /// Drops the lease even when whoever waited for the image has gone.
     private func dropLease(_ id: String) async {
-        // A lease that stays is collected when it expires.
-        try? await containerd("Leases.Delete") {
-            _ = try await client.leases.delete(
-                .with {
-                    $0.id = id
-                    $0.sync = true
-                }, options: ContainerdClient.slow)
+        await Task {
+            // A lease that stays is collected when it expires.
+            try? await containerd("Leases.Delete") {
+                _ = try await client.leases.delete(
+                    .with {
+                        $0.id = id
+                        $0.sync = true
+                    }, options: ContainerdClient.slow)
+            }
+        }.value
+    }
+
+    /// Clears away, once, what a daemon that was killed in the middle of a pull left behind.
+    private func recover() async {
+        guard !hasRecovered else { return }
+        hasRecovered = true
+        do {
+            try await containerd("Leases.List") {
+                let leases = try await client.leases.list(.init(), options: ContainerdClient.quick).leases
+                for lease in leases where lease.id.hasPrefix(Self.leasePrefix) {
+                    _ = try await client.leases.delete(.with { $0.id = lease.id }, options: ContainerdClient.slow)
+                }
+                let ingests = try await client.content.listStatuses(.init(), options: ContainerdClient.quick).statuses
+                for ingest in ingests where ingest.ref.hasPrefix("ingest-") {
+                    _ = try await client.content.abort(.with { $0.ref = ingest.ref }, options: ContainerdClient.quick)
+                }
+            }
+        } catch {
+            // Leases expire by themselves; the next daemon tries again.
+            logger.warning("cannot clear away unfinished pulls", metadata: ["error": "\(error)"])
         }
+    }
+
+    /// What the operator must do about a disk that takes no more.
+    static func explain(_ error: SwarmError) -> SwarmError {
+        let text = error.description
+        if text.contains("no space left on device") {
+            return SwarmError(
+                .resourceExhausted,
+                "no space left on device: the disk of containerd's data directory is full: free some space, for example "
+                    + "with image prune", cause: text)
+        }
+        if text.contains("read-only file system") {
+            return SwarmError(
+                .unavailable, "read-only file system: containerd's data directory cannot be written", cause: text)
+        }
+        return error
+    }
+
+    static func wallClock() -> Int64 {
+        var time = timespec()
+        unsafe clock_gettime(CLOCK_REALTIME, &time)
+        return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
     }
 }

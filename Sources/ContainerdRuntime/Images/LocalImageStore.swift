@@ -25,7 +25,7 @@ package struct LocalImageStore: ImageStore {
         info(try await service.resolve(reference))
     }
     package func pull(_ reference: String, registryAuth: String?) -> AsyncThrowingStream<ImageProgress, any Error> {
-        AsyncThrowingStream { $0.finish(throwing: missing("pull")) }
+        service.pull(reference, registryAuth: registryAuth)
     }
     package func load(_ archive: AsyncThrowingStream<[UInt8], any Error>) async throws(SwarmError) -> [String] {
         throw missing("image load")
@@ -33,20 +33,17 @@ package struct LocalImageStore: ImageStore {
     package func importRootFileSystem(
         _ archive: AsyncThrowingStream<[UInt8], any Error>, reference: String?, changes: [String]
     ) async throws(SwarmError) -> String {
-        guard let reference else {
-            throw SwarmError(.invalidArgument, "an imported image needs a name: import FILE NAME[:TAG]")
-        }
-        return try await service.importRootFileSystem(archive, reference: reference, changes: changes)
+        try await service.importRootFileSystem(archive, reference: reference, changes: changes)
     }
     package func tag(_ reference: String, as target: String) async throws(SwarmError) {
         try await service.tag(reference, as: target)
     }
     package func removeImage(_ reference: String, force: Bool) async throws(SwarmError) -> [ImageRemoval] {
         let image = try await service.resolve(reference)
-        try await service.remove(reference)
+        try await service.deleteRecord(image.name)
         return [.untagged(ImageReference(image.name)?.familiar ?? image.name)]
     }
     package func distribution(_ reference: String, registryAuth: String?) async throws(SwarmError) -> DistributionInfo {
-        throw missing("asking a registry for a digest")
+        try await service.distribution(reference, registryAuth: registryAuth)
     }
 }
