@@ -54,7 +54,7 @@ let modules: [Module] = [
         "SwarmNode", .pure,
         [
             "SwarmCore", "SwarmModel", "Consensus", "Store", "Allocation", "Scheduling", "Orchestration",
-            "Execution", "Overlay", "NameService", "Ports",
+            "Execution", "Overlay", "NameService", "Ports", "GoTemplate",
         ]),
     // Adapters
     Module("LibCrypto", .adapter, ["COpenSSL"]),
@@ -64,7 +64,9 @@ let modules: [Module] = [
     Module("ContainerdAPI", .adapter, [], grpc),
     Module(
         "ContainerdRuntime", .adapter,
-        ["SwarmCore", "SwarmModel", "Ports", "ContainerdAPI", "CLinux", "LibCrypto", "RegistryClient"],
+        [
+            "SwarmCore", "SwarmModel", "Ports", "Execution", "ContainerdAPI", "CLinux", "LibCrypto", "RegistryClient",
+        ],
         grpc + [
             logging, product("GRPCNIOTransportHTTP2Posix", "grpc-swift-nio-transport"),
         ]),

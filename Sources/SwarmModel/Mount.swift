@@ -1,3 +1,5 @@
+import SwarmCore
+
 /// A file system mounted into a container.
 package struct Mount: Sendable, Hashable, Codable {
     /// `volume` (default), `bind`, `tmpfs`.
@@ -32,6 +34,47 @@ package struct Mount: Sendable, Hashable, Codable {
             consistency = "Consistency", bindOptions = "BindOptions", volumeOptions = "VolumeOptions",
             tmpfsOptions = "TmpfsOptions", imageOptions = "ImageOptions"
     }
+}
+
+extension Mount {
+    /// Refuses what no node could mount; what depends on a node, such as a bind's source, is its tasks' to say.
+    func validate() throws(SwarmError) {
+        let type = type.flatMap { $0.isEmpty ? nil : $0 } ?? "volume"
+        guard ["bind", "volume", "tmpfs", "npipe", "cluster", "image"].contains(type) else {
+            throw Rejection.engine("invalid MountType: \"\(type)\"")
+        }
+        func refuse(_ reason: String) -> SwarmError {
+            Rejection.invalid("ContainerSpec: invalid mount config for type \"\(type)\": \(reason)")
+        }
+        let (target, source) = (target ?? "", source ?? "")
+        guard !target.isEmpty else { throw refuse("field Target must not be empty") }
+        guard Self.isAbsolute(target) else {
+            throw refuse("invalid mount path: '\(target)' mount path must be absolute")
+        }
+        guard target != "/" else { throw refuse("invalid specification: destination can't be '/'") }
+        switch type {
+        case "bind":
+            guard !source.isEmpty else { throw refuse("field Source must not be empty") }
+            guard Self.isAbsolute(source) else {
+                throw refuse("invalid mount path: '\(source)' mount path must be absolute")
+            }
+        case "tmpfs":
+            guard source.isEmpty else { throw refuse("field Source must not be specified") }
+            if let size = tmpfsOptions?.sizeBytes, size < 0 { throw refuse("size must not be negative") }
+        default: break
+        }
+        let foreign: [(String, Bool)] = [
+            ("BindOptions", bindOptions != nil && type != "bind"),
+            ("VolumeOptions", volumeOptions != nil && type != "volume" && type != "cluster"),
+            ("TmpfsOptions", tmpfsOptions != nil && type != "tmpfs"),
+        ]
+        for (field, isForeign) in foreign where isForeign {
+            throw refuse("field \(field) must not be specified")
+        }
+    }
+
+    /// A template is judged by the node that expands it.
+    private static func isAbsolute(_ path: String) -> Bool { path.hasPrefix("/") || path.hasPrefix("{{") }
 }
 
 /// Options of a bind mount.

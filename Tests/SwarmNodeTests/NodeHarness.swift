@@ -42,6 +42,8 @@ struct NodeHarness {
     var disk = RecoveredState()
     /// Containers by id: their task and whether they run.
     var containers: [String: (info: ContainerInfo, isRunning: Bool)] = [:]
+    /// What each container was made from.
+    var requests: [String: ContainerRequest] = [:]
     var responses: [UInt64: Result<ControlResponse, SwarmError>] = [:]
     var networking = DesiredNetworking()
     var names = NameSpaceView()
@@ -163,6 +165,7 @@ struct NodeHarness {
             let info = ContainerInfo(
                 id: request.id, name: request.name, image: request.image, imageID: "", labels: request.labels,
                 state: .created, createdAt: time)
+            requests[request.id] = request
             containers[request.id] = (info, false)
             answer(task, .created)
         case .startContainer(let task, let id):

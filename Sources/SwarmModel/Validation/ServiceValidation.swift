@@ -155,6 +155,7 @@ extension ContainerSpec {
             guard targets.insert(target).inserted else {
                 throw Rejection.invalid("ContainerSpec: duplicate mount point: \(target)")
             }
+            try mount.validate()
         }
         let durations: [(String, Int64?)] = [
             ("Interval", healthcheck?.interval), ("Timeout", healthcheck?.timeout),

@@ -4,17 +4,10 @@ import SwarmModel
 
 /// From a task to what the runtime must create.
 extension AgentMachine {
-    func containerRequest(_ task: SwarmTask, _ containerID: String) -> ContainerRequest {
-        var spec = task.spec.containerSpec ?? ContainerSpec()
-        let context = templateContext(task)
-        spec.hostname = spec.hostname.map(context.expand)
-        spec.env = spec.env?.map(context.expand)
-        spec.mounts = spec.mounts?.map { mount in
-            var mount = mount
-            mount.source = mount.source.map(context.expand)
-            mount.target = mount.target.map(context.expand)
-            return mount
-        }
+    /// - Throws: why the task's templates cannot be expanded.
+    func containerRequest(_ task: SwarmTask, _ containerID: String) throws(SwarmError) -> ContainerRequest {
+        let template = TaskTemplate(task, hostname: facts.hostname)
+        let spec = try template.expand(task.spec.containerSpec ?? ContainerSpec())
         let mode: ContainerRequest.NetworkMode
         switch networkMode(task) {
         case "host": mode = .host
@@ -83,36 +76,6 @@ extension AgentMachine {
                 path: path, data: Base64.decode(config.spec.data ?? "") ?? [], uid: UInt32(file.uid) ?? 0,
                 gid: UInt32(file.gid) ?? 0, mode: file.mode, isSecret: false)
         }
-    }
-
-    private func templateContext(_ task: SwarmTask) -> TemplateContext {
-        TemplateContext(values: [
-            ".Service.ID": task.serviceID ?? "", ".Service.Name": task.serviceName ?? "",
-            ".Node.ID": task.nodeID ?? "", ".Node.Hostname": facts.hostname, ".Node.Platform.OS": "linux",
-            ".Node.Platform.Architecture": "x86_64", ".Task.ID": task.id, ".Task.Name": task.containerName,
-            ".Task.Slot": task.slot.map(String.init) ?? task.nodeID ?? "",
-        ])
-    }
-}
-
-/// Docker's `{{.Node.Hostname}}` placeholders in host names, environment and mounts.
-///
-/// Only plain fields are expanded; anything else is left as it stands.
-struct TemplateContext: Sendable {
-    var values: [String: String]
-
-    func expand(_ text: String) -> String {
-        guard text.contains("{{") else { return text }
-        var result = ""
-        var rest = Substring(text)
-        while let open = rest.firstRange(of: "{{"), let close = rest[open.upperBound...].firstRange(of: "}}")
-        {
-            let key = rest[open.upperBound..<close.lowerBound].filter { $0 != " " }
-            result += rest[..<open.lowerBound]
-            result += values[String(key)] ?? String(rest[open.lowerBound..<close.upperBound])
-            rest = rest[close.upperBound...]
-        }
-        return result + rest
     }
 }
 

@@ -151,12 +151,22 @@ package struct AgentMachine: Sendable {
         guard var machine = machines[id] else { return [] }
         let operations = body(&machine)
         machines[id] = machine
-        return operations.compactMap { perform($0, for: id, at: time) }
+        var effects: [AgentEffect] = []
+        for operation in operations {
+            do throws(SwarmError) {
+                if let effect = try perform(operation, for: id) { effects.append(effect) }
+            } catch {
+                let failure = TaskEvent.failed(operation, error.description)
+                effects += step(id, at: time) { $0.receive(failure, at: time) }
+            }
+        }
+        return effects
     }
 
+    /// - Returns: what the node must do; nil when the next network version does it.
     private mutating func perform(
-        _ operation: TaskOperation, for id: ObjectID, at time: Timestamp
-    ) -> AgentEffect? {
+        _ operation: TaskOperation, for id: ObjectID
+    ) throws(SwarmError) -> AgentEffect? {
         guard let machine = machines[id], let task = tasks[id] else { return nil }
         let containerID = machine.containerID
         switch operation {
@@ -173,7 +183,7 @@ package struct AgentMachine: Sendable {
         case .detachNetwork:
             return nil
         case .createContainer:
-            return .createContainer(task: id, containerRequest(task, containerID))
+            return .createContainer(task: id, try containerRequest(task, containerID))
         case .startContainer: return .startContainer(task: id, containerID: containerID)
         case .stopContainer:
             let grace = Duration.nanoseconds(task.spec.containerSpec?.stopGracePeriod ?? 10_000_000_000)
@@ -189,12 +199,15 @@ package struct AgentMachine: Sendable {
             guard let id = taskIDsByContainer[containerID] else { return [] }
             return step(id, at: time) { $0.receive(.exited(code: code, oomKilled: oomKilled), at: time) }
         case .health(let containerID, let status, let output):
-            guard let id = taskIDsByContainer[containerID], status == .healthy || status == .unhealthy else {
-                return []
+            guard let id = taskIDsByContainer[containerID] else { return [] }
+            let event: TaskEvent
+            switch status {
+            case .none: return []
+            // Only now is the image's own check known; the runtime says so before the container starts.
+            case .starting: event = .healthCheckFound
+            case .healthy, .unhealthy: event = .health(isHealthy: status == .healthy, output: output)
             }
-            return step(id, at: time) {
-                $0.receive(.health(isHealthy: status == .healthy, output: output), at: time)
-            }
+            return step(id, at: time) { $0.receive(event, at: time) }
         }
     }
 

@@ -12,6 +12,7 @@ extension RequestHandler {
         var spec = try normalized(asked)
         if spec.name.isEmpty { spec.name = RandomName.next(using: &generator) }
         try spec.validate()
+        try TaskTemplate.check(spec)
         try checkReferences(of: spec, excluding: nil)
         guard store.services.named(spec.name) == nil else {
             throw Self.rpc(
@@ -43,6 +44,7 @@ extension RequestHandler {
         }
         let spec = try normalized(asked)
         try spec.validate()
+        try TaskTemplate.check(spec)
         guard spec.name == service.spec.name else {
             throw Self.rpc(.unimplemented, "renaming services is not supported")
         }

@@ -118,6 +118,13 @@ package struct RequestHandler {
         guard store.networks.named(spec.name) == nil else {
             throw SwarmError(.conflict, "network with name \(spec.name) already exists")
         }
+        if spec.driverConfiguration?.options?["encrypted"] != nil {
+            // Clear text where somebody asked for a seal would be worse than no network.
+            throw Self.rpc(
+                .failedPrecondition,
+                "network \(spec.name) cannot be encrypted: the nodes of this swarm cannot seal overlay traffic; "
+                    + "create it without --opt encrypted, or encrypt in the application")
+        }
         if spec.ingress == true, let present = store.networks.sorted.first(where: { $0.spec.ingress == true })
         {
             throw Self.rpc(.conflict, "ingress network (\(present.id)) is already present")
