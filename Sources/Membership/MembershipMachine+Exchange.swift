@@ -1,0 +1,160 @@
+import SwarmCore
+
+/// An exchange that this node opened and that has not been answered yet.
+struct OpenExchange: Sendable {
+    var ticket: UInt64
+    var address: PeerAddress
+    var failsAt: Instant
+}
+
+/// Anti-entropy over streams, joining, and finding again who was lost.
+extension MembershipMachine {
+    /// Whole views, so that nothing depends on a rumour that may have died out.
+    var fullState: StateExchange { StateExchange(from: id, members: members) }
+
+    /// Nobody has answered yet, or nobody is left.
+    var needsJoin: Bool { !seeds.isEmpty && (!hasJoined || present.isEmpty) }
+
+    var hasSomebodyToReconnect: Bool {
+        departed.contains { records[$0]?.member.status == .dead } || hasUnknownSeed
+    }
+
+    /// A seed at which no present member is known: perhaps the other half of a split cluster.
+    private var hasUnknownSeed: Bool { hasJoined && !present.isEmpty && seeds.contains(where: isUnknown) }
+
+    private func isUnknown(_ seed: PeerAddress) -> Bool {
+        seed != contact.address && !present.contains { records[$0]?.member.contact.address == seed }
+    }
+
+    mutating func exchange(with address: PeerAddress, at now: Instant) -> [MembershipEffect] {
+        guard exchanges.count < configuration.exchangesMax, address != contact.address,
+            !exchanges.contains(where: { $0.address == address })
+        else { return [] }
+        let ticket = takeSequence()
+        exchanges.append(OpenExchange(ticket: ticket, address: address, failsAt: now + configuration.exchangeTimeout))
+        return [.openExchange(ticket: ticket, to: address, fullState)]
+    }
+
+    mutating func exchangeRequested(ticket: UInt64, _ state: StateExchange, at now: Instant) -> [MembershipEffect] {
+        guard phase != .idle else { return [] }
+        // The answer holds what the request just taught, refutations included.
+        let effects = merge(state, at: now)
+        return effects + [.answerExchange(ticket: ticket, fullState)]
+    }
+
+    mutating func exchangeAnswered(ticket: UInt64, _ state: StateExchange, at now: Instant) -> [MembershipEffect] {
+        guard exchanges.contains(where: { $0.ticket == ticket }) else { return [] }
+        exchanges.removeAll { $0.ticket == ticket }
+        hasJoined = true
+        return merge(state, at: now)
+    }
+
+    private mutating func merge(_ state: StateExchange, at now: Instant) -> [MembershipEffect] {
+        guard state.from != id, state.members.count <= configuration.membersMax else {
+            statistics.refusedInput += 1
+            return []
+        }
+        records[state.from]?.lastHeard = now
+        var effects: [MembershipEffect] = []
+        for member in state.members { effects += merge(member, from: state.from, at: now) }
+        return effects
+    }
+
+    private mutating func merge(_ theirs: Member, from peer: NodeID, at now: Instant) -> [MembershipEffect] {
+        func claim(_ content: Claim.Content) -> Claim {
+            Claim(subject: theirs.id, incarnation: theirs.incarnation, content: content)
+        }
+        guard let ours = records[theirs.id]?.member, theirs.id != id else {
+            if theirs.id != id && !theirs.isPresent {
+                // Not an event here: nobody on this node ever saw it alive.
+                guard Self.isAcceptable(theirs.contact), !theirs.id.isEmpty,
+                    theirs.id.utf8.count <= MembershipConfiguration.identifierBytesMax,
+                    theirs.incarnation <= MembershipConfiguration.incarnationMax,
+                    departed.count < configuration.departedMax
+                else { return [] }
+                _ = admit(theirs, at: now)
+                return []
+            }
+            let first = absorb(claim(.alive(theirs.contact)), at: now)
+            return first + (theirs.status == .alive ? [] : mergeStatus(theirs, from: peer, at: now))
+        }
+        if theirs.status == .alive || (theirs.status == .suspect && theirs.incarnation > ours.incarnation) {
+            let first = absorb(claim(.alive(theirs.contact)), at: now)
+            return first + (theirs.status == .alive ? [] : mergeStatus(theirs, from: peer, at: now))
+        }
+        if !theirs.isPresent && !ours.isPresent && theirs.incarnation > ours.incarnation,
+            Self.isAcceptable(theirs.contact), theirs.incarnation <= MembershipConfiguration.incarnationMax
+        {
+            records[theirs.id]?.member.contact = theirs.contact
+            records[theirs.id]?.contactIncarnation = theirs.incarnation
+        }
+        return mergeStatus(theirs, from: peer, at: now)
+    }
+
+    /// The other half of a healed split holds everybody here for dead: each gets the time to refute.
+    private mutating func mergeStatus(_ theirs: Member, from peer: NodeID, at now: Instant) -> [MembershipEffect] {
+        let isHereOrSelf = theirs.id == id || records[theirs.id]?.member.isPresent == true
+        let content: Claim.Content
+        switch theirs.status {
+        case .alive: return []
+        case .suspect, .dead:
+            content =
+                isHereOrSelf
+                ? .suspect(by: peer, silentMilliseconds: MembershipConfiguration.silenceMillisecondsMax)
+                : .dead(by: peer)
+        case .left: content = .left
+        }
+        return absorb(Claim(subject: theirs.id, incarnation: theirs.incarnation, content: content), at: now)
+    }
+
+    /// Joining, periodic anti-entropy and reconnection, each at its own bounded rate.
+    mutating func heal(at now: Instant) -> [MembershipEffect] {
+        var effects: [MembershipEffect] = []
+        if needsJoin && nextJoinAt <= now {
+            nextJoinAt = now + configuration.joinRetryInterval
+            for _ in 0..<min(configuration.seedsAtOnce, seeds.count) { effects += exchange(with: takeSeed(), at: now) }
+        }
+        if !present.isEmpty && nextExchangeAt <= now {
+            let interval = configuration.exchangeInterval(members: clusterSize)
+            nextExchangeAt = now + interval / 2 + randomShare(of: interval)
+            if let peer = pick(1, where: { $0.status == .alive }).first,
+                let address = records[peer]?.member.contact.address
+            {
+                effects += exchange(with: address, at: now)
+            }
+        }
+        if hasSomebodyToReconnect && nextReconnectAt <= now {
+            nextReconnectAt = now + configuration.reconnectInterval
+            effects += reconnect(at: now)
+        }
+        return effects
+    }
+
+    private mutating func takeSeed() -> PeerAddress {
+        defer { nextSeed += 1 }
+        return seeds[nextSeed % seeds.count]
+    }
+
+    /// Dead members in turn by datagram; each fourth time by stream, for networks that swallow datagrams, and
+    /// each fourth time a seed at which nobody is known.
+    private mutating func reconnect(at now: Instant) -> [MembershipEffect] {
+        defer { reconnectTurn += 1 }
+        let dead = departed.filter { records[$0]?.member.status == .dead }
+        if reconnectTurn % 4 == 3 || dead.isEmpty {
+            let unknown = seeds.filter(isUnknown)
+            guard unknown.isEmpty else { return exchange(with: unknown[reconnectTurn / 4 % unknown.count], at: now) }
+        }
+        guard !dead.isEmpty else { return [] }
+        let target = dead[reconnectTurn % dead.count]
+        guard let address = records[target]?.member.contact.address else { return [] }
+        if reconnectTurn % 4 == 1 { return exchange(with: address, at: now) }
+        return [send(.ping(sequence: takeSequence(), target: target), to: target, at: address)]
+    }
+
+    /// A datagram from an id that is not in the table: ask who that is, and tell it who is here.
+    mutating func meetStranger(_ stranger: NodeID, at source: PeerAddress, _ now: Instant) -> [MembershipEffect] {
+        guard phase == .active, records[stranger] == nil, mayMeetStrangersAt <= now else { return [] }
+        mayMeetStrangersAt = now + configuration.joinRetryInterval
+        return exchange(with: source, at: now)
+    }
+}
