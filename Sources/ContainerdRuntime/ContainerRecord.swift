@@ -24,6 +24,8 @@ struct ContainerRecord: Codable, Sendable {
     var process: OCISpecification.Process?
     /// The task's health check with what it inherits from the image; nil when there is none.
     var healthcheck: HealthConfig?
+    /// What the last check that changed anything found.
+    var isHealthy: Bool?
     var limits: ResourceLimit?
     var reservations: Resources?
     /// The network namespace's path; empty for the host's, nil for one of its own.

@@ -1,7 +1,9 @@
 package import ContainerdAPI
 package import GRPCCore
 package import GRPCNIOTransportHTTP2Posix
+import GRPCProtobuf
 package import SwarmCore
+import SwiftProtobuf
 
 /// One connection to a containerd, in one of its namespaces.
 package final class ContainerdClient: Sendable {
@@ -49,6 +51,20 @@ package final class ContainerdClient: Sendable {
     }
 
     deinit { connection.cancel() }
+
+    package func pause(_ containerID: String) async throws { try await ofTask("Pause", containerID) }
+    package func resume(_ containerID: String) async throws { try await ofTask("Resume", containerID) }
+
+    /// Calls whose request is a container's id alone, in field 1 like that of `Tasks.Delete`.
+    private func ofTask(_ method: String, _ containerID: String) async throws {
+        try await client.unary(
+            request: ClientRequest(
+                message: Containerd_Services_Tasks_V1_DeleteTaskRequest.with { $0.containerID = containerID }),
+            descriptor: MethodDescriptor(fullyQualifiedService: "containerd.services.tasks.v1.Tasks", method: method),
+            serializer: ProtobufSerializer<Containerd_Services_Tasks_V1_DeleteTaskRequest>(),
+            deserializer: ProtobufDeserializer<Google_Protobuf_Empty>(), options: Self.slow
+        ) { response in _ = try response.message }
+    }
 
     package func shutdown() {
         client.beginGracefulShutdown()

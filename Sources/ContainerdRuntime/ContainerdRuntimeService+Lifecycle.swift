@@ -1,5 +1,6 @@
 import CLinux
 import ContainerdAPI
+import Execution
 import FoundationEssentials
 import GRPCCore
 import Glibc
@@ -14,6 +15,10 @@ extension ContainerdRuntimeService {
         if records[request.id] != nil { return }
         let image = try await images.resolve(request.image)
         let directory = directory(of: request.id)
+        let healthcheck = HealthConfig.merged(task: request.spec.healthcheck, image: image.configuration.healthcheck)
+        if HealthSettings(healthcheck) != nil {
+            broadcast(.health(containerID: request.id, .starting, output: ""))
+        }
         do {
             try await makeFiles(for: request, in: directory)
             let mounts = try await prepareSnapshot(request.id, parent: image.topChainID)
@@ -35,6 +40,7 @@ extension ContainerdRuntimeService {
                 createdAt: Timestamp(nanoseconds: ImageService.wallClock()), spec: request.spec)
             record.anonymousVolumes = anonymous
             record.process = specification.process
+            record.healthcheck = healthcheck
             (record.limits, record.reservations) = (request.limits, request.reservations)
             record.networkNamespace = Self.namespacePath(request.network)
             try await createContainer(request.id, image: image, specification)
@@ -126,6 +132,7 @@ extension ContainerdRuntimeService {
         if record.finishedAt == nil { states[containerID] = LiveState(state: .running, pid: Int(pid)) }
         try record.write(to: directory(of: containerID) + "/record.json")
         broadcast(.started(containerID: containerID, pid: Int(pid)))
+        watchHealth(of: containerID)
         return Int(pid)
     }
 
@@ -212,11 +219,15 @@ extension ContainerdRuntimeService {
                     $0.key = id
                 }, options: ContainerdClient.quick)
         }
+        forgetHealth(of: id)
         for session in execs.removeAll(of: id) { await session.discard() }
         pump.remove(containerID: id)
         logFiles.removeValue(forKey: id)?.finish()
         for volume in records[id]?.anonymousVolumes ?? [] {
             try? FileManager.default.removeItem(atPath: volumeDirectory + "/" + volume)
+        }
+        for waiter in removalWaiters.removeValue(forKey: id) ?? [] {
+            waiter.resume(returning: records[id]?.exitCode ?? 137)
         }
         records[id] = nil
         states[id] = nil

@@ -1,4 +1,5 @@
 import ContainerdAPI
+import Execution
 import FoundationEssentials
 import GRPCCore
 import Glibc
@@ -54,6 +55,9 @@ package actor ContainerdRuntimeService {
     /// Kept up by events, so that looking at a container asks nobody.
     var states: [String: LiveState] = [:]
     var execs = ExecTable()
+    var watches: [String: HealthWatch] = [:]
+    /// Who waits for a container's removal; each gets its exit code.
+    var removalWaiters: [String: [CheckedContinuation<Int, Never>]] = [:]
     var logFiles: [String: LogFile] = [:]
     var pending: [String: [PendingPipe]] = [:]
     private var subscribers: [Int: AsyncStream<ContainerEvent>.Continuation] = [:]
@@ -137,6 +141,7 @@ package actor ContainerdRuntimeService {
                 try settle(id, exit: running[id])
             } else {
                 try reopenPipes(of: id)
+                watchHealth(of: id)
             }
         }
         for id in running.keys.sorted() where records[id] == nil { await discard(id) }
@@ -246,6 +251,7 @@ package actor ContainerdRuntimeService {
         record.oomKilled = outOfMemory.remove(id) != nil
         records[id] = record
         states[id] = LiveState(state: .exited)
+        stepHealth(of: id, .suspended)
         // The event below tells the agent; a lost file only costs the exit code after a restart.
         try? record.write(to: directory(of: id) + "/record.json")
         logFiles[id]?.finish()
@@ -306,6 +312,7 @@ package actor ContainerdRuntimeService {
         let live = states[record.id] ?? LiveState(state: .exited)
         var info = record.info(state: live.state, pid: live.pid)
         info.execIDs = execs.identifiers(of: record.id)
+        describeHealth(&info)
         return info
     }
 

@@ -2,6 +2,7 @@ import EngineHTTP
 import NIOCore
 import NIOHTTP1
 import Ports
+import Store
 import SwarmCore
 import SwarmModel
 import SwarmNode
@@ -9,21 +10,27 @@ import SwarmNode
 extension EngineRoutes {
     func addContainers(_ router: inout Router) {
         addExecs(&router)
+        addContainerControl(&router)
         router.on(.GET, "/containers/json") { request in
             let filters = try request.filters([
                 "id", "name", "label", "status", "network", "ancestor", "is-task", "health",
             ])
             let all = request.flag("all") || filters["status"] != nil
             let list = try await node.runtime.containers().filter { info in
-                (all || info.state == .running) && Lookup.matches(info.labels, filters["label"] ?? [])
+                (all || info.state == .running || info.state == .paused) && Lookup.matches(info.labels, filters["label"] ?? [])
                     && (filters["status"] ?? [info.state.rawValue]).contains(info.state.rawValue)
                     && Lookup.hasPrefix(info.id, filters["id"] ?? [])
                     && (filters["name"].map { $0.contains { info.name.contains($0) } } ?? true)
+                    && (filters["health"] ?? [info.health.rawValue]).contains(info.health.rawValue)
+                    && (filters["is-task"]?.contains("false") != true || info.labels["com.docker.swarm.task.id"] == nil)
+                    && (filters["ancestor"].map { $0.contains { Self.isMade(info, from: $0) } } ?? true)
             }
-            return try Self.json(list.sorted { $0.createdAt > $1.createdAt }.map(summary))
+            return try Self.json(await documents(list.sorted { $0.createdAt > $1.createdAt }).map(\.summary))
         }
         router.on(.GET, "/containers/{id}/json") { request in
-            try Self.json(detail(try await findContainer(request.capture("id"))))
+            let info = try await findContainer(request.capture("id"))
+            let directory = node.facts.dataDirectory
+            return try Self.json(await documents([info]).map { $0.detail(dataDirectory: directory) }.first)
         }
         router.on(.GET, "/containers/{id}/logs") { request in
             let info = try await findContainer(request.capture("id"))
@@ -38,15 +45,40 @@ extension EngineRoutes {
                     for try await line in lines { try await writer.write(format.frame(line, of: nil)) }
                 })
         }
+    }
+
+    /// Signals, pauses and the like, and what the kernel knows.
+    private func addContainerControl(_ router: inout Router) {
+        router.on(.GET, "/containers/{id}/top") { request in
+            let info = try await findContainer(request.capture("id"))
+            return try Self.json(Self.top(try await node.runtime.processes(info.id)))
+        }
+        router.on(.GET, "/containers/{id}/stats") { try await statistics($0) }
+        router.on(.POST, "/containers/{id}/wait") { try await wait($0) }
+        for (word, isPause) in [("pause", true), ("unpause", false)] {
+            router.on(.POST, "/containers/{id}/\(word)") { request in
+                let info = try await findContainer(request.capture("id"))
+                if isPause {
+                    try await node.runtime.pause(info.id)
+                } else {
+                    try await node.runtime.unpause(info.id)
+                }
+                return Response(.noContent)
+            }
+        }
+        // A task's container is never started a second time: its service brings another one.
+        for word in ["stop", "restart"] {
+            router.on(.POST, "/containers/{id}/\(word)") { request in
+                let info = try await findContainer(request.capture("id"))
+                guard info.state == .running || info.state == .paused else { return Response(.notModified) }
+                let grace = try Self.gracePeriod(request)
+                try await node.runtime.stop(info.id, gracePeriod: grace)
+                return Response(.noContent)
+            }
+        }
         router.on(.POST, "/containers/{id}/kill") { request in
             let info = try await findContainer(request.capture("id"))
             try await node.runtime.kill(info.id, signal: request.value("signal") ?? "SIGKILL")
-            return Response(.noContent)
-        }
-        router.on(.POST, "/containers/{id}/stop") { request in
-            let info = try await findContainer(request.capture("id"))
-            let grace = request.value("t").flatMap { Int($0) }.map { Duration.seconds($0) }
-            try await node.runtime.stop(info.id, gracePeriod: grace)
             return Response(.noContent)
         }
         router.on(.DELETE, "/containers/{id}") { request in
@@ -62,6 +94,19 @@ extension EngineRoutes {
         }
     }
 
+    private static func isMade(_ info: ContainerInfo, from image: String) -> Bool {
+        info.image == image || info.image == image + ":latest" || info.imageID == image
+            || info.imageID.dropFirst("sha256:".count).hasPrefix(image)
+    }
+
+    private func documents(_ list: [ContainerInfo]) async -> [ContainerDocuments] {
+        let store = await node.snapshot()
+        return list.map { info in
+            let task = info.labels["com.docker.swarm.task.id"].flatMap { store.tasks[$0] }
+            return ContainerDocuments(info: info, task: task, now: node.now())
+        }
+    }
+
     func findContainer(_ argument: String) async throws -> ContainerInfo {
         let all = try await node.runtime.containers()
         let name = argument.hasPrefix("/") ? String(argument.dropFirst()) : argument
@@ -73,70 +118,73 @@ extension EngineRoutes {
         return only
     }
 
-    private func summary(_ info: ContainerInfo) -> JSONDocument {
-        let command = info.arguments.joined(separator: " ")
+    private static func gracePeriod(_ request: Request) throws(SwarmError) -> Duration? {
+        guard let text = request.value("t"), !text.isEmpty else { return nil }
+        guard let seconds = Int(text) else {
+            throw SwarmError(.invalidArgument, "invalid timeout \"\(text)\": must be a number of seconds")
+        }
+        // Docker: a negative time is for ever.
+        return seconds < 0 ? .seconds(Int32.max) : .seconds(seconds)
+    }
+
+    private static func top(_ processes: [ProcessInfo]) -> JSONDocument {
+        let rows = processes.map { process -> JSONDocument in
+            .strings([
+                process.uid == 0 ? "root" : String(process.uid), String(process.pid), String(process.ppid),
+                String(process.processorShare), process.startTime, process.tty, process.cpuTime,
+                process.command,
+            ])
+        }
         return [
-            "Id": .string(info.id), "Names": [.string("/" + info.name)], "Image": .string(info.image),
-            "ImageID": .string(info.imageID), "Command": .string(command),
-            "Created": .integer(info.createdAt.seconds),
-            "Ports": [], "Labels": .labels(info.labels), "State": .string(info.state.rawValue),
-            "Status": .string(status(of: info)), "HostConfig": ["NetworkMode": "default"],
-            "NetworkSettings": ["Networks": [:]], "Mounts": [],
+            "Titles": ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"], "Processes": .array(rows),
         ]
     }
 
-    private func status(of info: ContainerInfo) -> String {
-        func age(_ time: Timestamp?) -> String {
-            let seconds = max(0, (node.now() - (time ?? node.now())).components.seconds)
-            switch seconds {
-            case ..<1: return "Less than a second"
-            case 1: return "1 second"
-            case ..<60: return "\(seconds) seconds"
-            case ..<120: return "About a minute"
-            case ..<3600: return "\(seconds / 60) minutes"
-            case ..<7200: return "About an hour"
-            case ..<172_800: return "\(seconds / 3600) hours"
-            default: return "\(seconds / 86_400) days"
-            }
+    /// Between two readings; clients calculate shares from the difference.
+    private static let readingInterval = Duration.seconds(1)
+
+    private func statistics(_ request: Request) async throws -> Response {
+        let info = try await findContainer(request.capture("id"))
+        let runtime = node.runtime
+        let streams = request.value("stream").map { _ in request.flag("stream") } ?? true
+        guard streams else {
+            let isOneShot = request.flag("one-shot") || info.state != .running
+            let before = isOneShot ? nil : try await runtime.statistics(info.id)
+            if !isOneShot { try await Task.sleep(for: Self.readingInterval) }
+            let now = try await runtime.statistics(info.id)
+            return try Self.json(ContainerStatisticsDocument(info: info, now: now, before: before).document)
         }
-        switch info.state {
-        case .created: return "Created"
-        case .paused: return "Up \(age(info.startedAt)) (Paused)"
-        case .exited: return "Exited (\(info.exitCode ?? 0)) \(age(info.finishedAt)) ago"
-        case .running:
-            switch info.health {
-            case .none: return "Up \(age(info.startedAt))"
-            case .starting: return "Up \(age(info.startedAt)) (health: starting)"
-            case .healthy, .unhealthy: return "Up \(age(info.startedAt)) (\(info.health.rawValue))"
-            }
-        }
+        let headers: HTTPHeaders = ["Content-Type": "application/json"]
+        return Response(
+            .ok, headers: headers,
+            body: .stream { writer in
+                var before: ContainerStatistics?
+                while !Task.isCancelled {
+                    guard let now = try? await runtime.statistics(info.id) else { return }
+                    let document = ContainerStatisticsDocument(info: info, now: now, before: before).document
+                    guard case .bytes(let line) = try Self.json(document).body else { return }
+                    try await writer.write(line)
+                    before = now
+                    try await Task.sleep(for: Self.readingInterval)
+                }
+            })
     }
 
-    private func detail(_ info: ContainerInfo) -> JSONDocument {
-        let spec = info.request?.spec
-        let state: JSONDocument = [
-            "Status": .string(info.state.rawValue), "Running": .bool(info.state == .running),
-            "Paused": .bool(info.state == .paused), "Restarting": false, "OOMKilled": .bool(info.oomKilled),
-            "Dead": false, "Pid": .integer(Int64(info.state == .running ? info.pid ?? 0 : 0)),
-            "ExitCode": .integer(Int64(info.exitCode ?? 0)), "Error": "", "StartedAt": .time(info.startedAt),
-            "FinishedAt": .time(info.finishedAt),
-        ]
-        let config: JSONDocument = [
-            "Hostname": .string(spec?.hostname ?? String(info.id.prefix(12))),
-            "User": .string(spec?.user ?? ""),
-            "Env": .strings(info.environment), "Cmd": .strings(info.arguments), "Image": .string(info.image),
-            "WorkingDir": .string(spec?.dir ?? ""), "Labels": .labels(info.labels),
-            "Tty": .bool(spec?.tty ?? false),
-            "OpenStdin": false, "AttachStdin": false, "AttachStdout": false, "AttachStderr": false,
-        ]
-        return [
-            "Id": .string(info.id), "Created": .time(info.createdAt),
-            "Path": .string(info.arguments.first ?? ""),
-            "Args": .strings(Array(info.arguments.dropFirst())), "State": state,
-            "Image": .string(info.imageID),
-            "Name": .string("/" + info.name), "RestartCount": 0, "Driver": "overlayfs", "Platform": "linux",
-            "HostConfig": ["NetworkMode": "default", "LogConfig": ["Type": "json-file", "Config": [:]]],
-            "Mounts": [], "Config": config, "NetworkSettings": ["Networks": [:], "Ports": [:]],
-        ]
+    private func wait(_ request: Request) async throws -> Response {
+        let info = try await findContainer(request.capture("id"))
+        let word = request.value("condition") ?? ""
+        guard let condition = WaitCondition(rawValue: word.isEmpty ? "not-running" : word) else {
+            throw SwarmError(.invalidArgument, "invalid condition: \"\(word)\"")
+        }
+        let runtime = node.runtime
+        // The head goes out at once: clients start what they wait for only when they know that we listen.
+        return Response(
+            .ok, headers: ["Content-Type": "application/json"],
+            body: .stream { writer in
+                let code = try await runtime.wait(info.id, for: condition)
+                guard case .bytes(let line) = try Self.json(["StatusCode": .integer(Int64(code))] as JSONDocument).body
+                else { return }
+                try await writer.write(line)
+            })
     }
 }

@@ -59,6 +59,8 @@ package struct TaskMachine: Sendable, Equatable {
     private var isAttached = false
     private var removalRequested = false
     private var unhealthyOutput: String?
+    /// A check can end before the start's own answer is here.
+    private var isHealthyEarly = false
 
     private enum Step: Sendable, Equatable {
         case idle, preparing, creating, created, starting, running, withdrawing, stopping, ended, removing, gone
@@ -140,11 +142,12 @@ package struct TaskMachine: Sendable, Equatable {
         guard step == .starting else { return [] }
         status.containerStatus = ContainerStatus(containerID: containerID, pid: pid, exitCode: 0)
         step = .running
-        if !hasHealthCheck { report(.running, "started", at: time) }
+        if !hasHealthCheck || isHealthyEarly { report(.running, "started", at: time) }
         return proceed(at: time)
     }
 
     private mutating func health(_ isHealthy: Bool, _ output: String, at time: Timestamp) -> [TaskOperation] {
+        if step == .starting { isHealthyEarly = isHealthy }
         guard step == .running else { return [] }
         if isHealthy {
             if status.state < .running { report(.running, "started", at: time) }

@@ -37,6 +37,11 @@ package protocol ContainerRuntime: Sendable {
     func startExec(_ execID: String, _ options: ExecStart) async throws(SwarmError) -> any ProcessStreams
     func inspectExec(_ execID: String) async throws(SwarmError) -> ExecInfo
     func resizeExec(_ execID: String, width: Int, height: Int) async throws(SwarmError)
+    /// Freezes every process of the container.
+    func pause(_ containerID: String) async throws(SwarmError)
+    func unpause(_ containerID: String) async throws(SwarmError)
+    /// Returns the exit code once the condition holds.
+    func wait(_ containerID: String, for condition: WaitCondition) async throws(SwarmError) -> Int
     func processes(_ containerID: String) async throws(SwarmError) -> [ProcessInfo]
     func statistics(_ containerID: String) async throws(SwarmError) -> ContainerStatistics
 }
@@ -123,6 +128,20 @@ package enum ContainerState: String, Sendable, Equatable { case created, running
 
 package enum HealthStatus: String, Sendable, Equatable { case none, starting, healthy, unhealthy }
 
+/// One health check that was made.
+package struct HealthCheck: Sendable, Equatable {
+    package var start: Timestamp
+    package var end: Timestamp
+    /// -1 when the check could not be run or took too long.
+    package var exitCode: Int
+    /// At most 4 KiB.
+    package var output: String
+
+    package init(start: Timestamp, end: Timestamp, exitCode: Int, output: String) {
+        (self.start, self.end, self.exitCode, self.output) = (start, end, exitCode, output)
+    }
+}
+
 /// A container as the runtime knows it.
 package struct ContainerInfo: Sendable {
     package var id: String
@@ -132,8 +151,9 @@ package struct ContainerInfo: Sendable {
     package var labels: [String: String]
     package var state: ContainerState
     package var health: HealthStatus = .none
-    /// The last health check's output, at most 4 KiB.
-    package var healthOutput: String = ""
+    package var failingStreak = 0
+    /// The last few health checks, oldest first.
+    package var healthChecks: [HealthCheck] = []
     package var pid: Int?
     package var exitCode: Int?
     package var oomKilled = false
@@ -184,6 +204,7 @@ package struct ContainerMount: Sendable, Equatable, Codable {
 package enum ContainerEvent: Sendable, Equatable {
     case started(containerID: String, pid: Int)
     case exited(containerID: String, exitCode: Int, oomKilled: Bool, at: Timestamp)
+    /// `.starting` comes before the container's start and says that there is a check at all.
     case health(containerID: String, HealthStatus, output: String)
     /// The runtime itself was lost and is back: every state must be read again with `containers()`.
     case runtimeRestarted
@@ -273,37 +294,6 @@ package protocol ProcessStreams: Sendable {
     /// Nobody is interested any more: input ends, output is thrown away, the process goes on. To be called in any
     /// case when the streams are no longer used.
     func detach()
-}
-
-package struct ProcessInfo: Sendable, Equatable {
-    package var pid: Int
-    package var uid: Int
-    package var ppid: Int
-    package var command: String
-    package var startTime: String
-    package var cpuTime: String
-    package var tty: String
-
-    package init(
-        pid: Int, uid: Int, ppid: Int, command: String, startTime: String, cpuTime: String, tty: String = "?"
-    ) {
-        (self.pid, self.uid, self.ppid, self.command) = (pid, uid, ppid, command)
-        (self.startTime, self.cpuTime, self.tty) = (startTime, cpuTime, tty)
-    }
-}
-
-/// Resource use of one container; zero where the kernel gives no number.
-package struct ContainerStatistics: Sendable, Equatable {
-    package var readAt: Timestamp
-    package var cpuTotalNanoseconds: UInt64 = 0
-    package var cpuKernelNanoseconds: UInt64 = 0
-    package var cpuUserNanoseconds: UInt64 = 0
-    package var memoryUsageBytes: UInt64 = 0
-    package var memoryLimitBytes: UInt64 = 0
-    package var memoryInactiveFileBytes: UInt64 = 0
-    package var processes: UInt64 = 0
-
-    package init(readAt: Timestamp) { self.readAt = readAt }
 }
 
 package struct ImageInfo: Sendable, Equatable {

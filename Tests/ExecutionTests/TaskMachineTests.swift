@@ -43,6 +43,17 @@ import Testing
         #expect(machine.receive(.desired(.running), at: Self.time) == [.startContainer])
     }
 
+    @Test func `a health check that the image brings, or that answers before the start does, is heeded`() {
+        var machine = Self.machine()
+        for event in [TaskEvent.begin, .imageReady, .networkAttached, .healthCheckFound, .created] {
+            _ = machine.receive(event, at: Self.time)
+        }
+        _ = machine.receive(.health(isHealthy: true, output: ""), at: Self.time)
+        #expect(machine.status.state == .starting)
+        _ = machine.receive(.started(pid: 7), at: Self.time)
+        #expect(machine.status.state == .running)
+    }
+
     @Test func `a task with a health check serves only once it is healthy`() {
         var machine = Self.running(hasHealthCheck: true)
         #expect(machine.status.state == .starting)

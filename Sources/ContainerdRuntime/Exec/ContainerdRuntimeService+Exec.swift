@@ -137,10 +137,11 @@ extension ContainerdRuntimeService {
     private func superviseExec(_ info: ExecInfo, _ session: ExecSession) async -> Int {
         let code = await waitForProcess(info.containerID, exec: info.id)
         await session.exited()
-        await deleteProcess(info)
         execs[info.id]?.session = nil
         execs[info.id]?.info.isRunning = false
         execs[info.id]?.info.exitCode = code
+        // Not waited for: containerd takes two seconds when a child of the process still holds a pipe.
+        Task { await self.deleteProcess(info) }
         return code
     }
 
