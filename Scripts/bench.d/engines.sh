@@ -52,6 +52,12 @@ api() {
     curl -sS -m 120 --unix-socket "$(sock "$engine")" -X "$method" "http://d$path"
   fi
 }
+# demand ENGINE PATH BODY: a request that must succeed.
+demand() {
+  local answer
+  answer=$(curl -sS -m 120 --fail-with-body --unix-socket "$(sock "$1")" -H 'Content-Type: application/json' -d "$3" "http://d$2") ||
+    die "$1 refuses $2: $answer"
+}
 answers() { api "$1" GET /_ping | grep -q OK; }
 pid_of() { cat "$dir/$1/pid"; }
 
@@ -103,8 +109,8 @@ start_engine() {
   disown
   wait_for 60 "$engine to answer" answers "$engine"
   load_image "$engine"
-  api "$engine" POST /swarm/init '{"ListenAddr":"198.18.9.1:2377","AdvertiseAddr":"198.18.9.1"}' >/dev/null
-  api "$engine" POST /networks/create '{"Name":"bench","Driver":"overlay","Attachable":true}' >/dev/null
+  demand "$engine" /swarm/init '{"ListenAddr":"198.18.9.1:2377","AdvertiseAddr":"198.18.9.1"}'
+  demand "$engine" /networks/create '{"Name":"bench","Driver":"overlay","Attachable":true}'
 }
 
 # busybox from Debian, every applet linked.
