@@ -1,0 +1,68 @@
+# What cannot work says why within a second, in the words of `service ps`; bad input changes nothing.
+source "$(dirname "$0")/common.sh"
+cluster up 1 >/dev/null
+# told SERVICE WORDS: some task of the service tells the cause.
+told() { docker service ps --no-trunc --format '{{.Error}}' "$1" | grep -qF "$2"; }
+create() { docker service create -d "$@" >/dev/null 2>&1; }
+create --name noimage nosuch:1 true
+eventually 2 "the missing image" told noimage 'No such image: nosuch:1'
+create --name nocommand busybox:latest nosuchcommand
+eventually 2 "the missing command" told nocommand 'nosuchcommand'
+create --name nouser --user nobodyhere busybox:latest sleep 10
+eventually 2 "the missing user" told nouser 'unable to find user nobodyhere'
+create --name nomount --mount type=bind,src=/nosuch,dst=/x busybox:latest sleep 10
+eventually 2 "the missing directory" told nomount 'bind source path does not exist: /nosuch'
+create --name nonode --constraint node.labels.disk==ssd busybox:latest sleep 10
+eventually 2 "no suitable node" told nonode 'no suitable node (scheduling constraints not satisfied on 1 node)'
+create --name large --reserve-memory 900g busybox:latest sleep 10
+eventually 2 "no resources" told large 'insufficient resources on 1 node'
+cluster run 1 busybox nc -ll -p 9123 -e /bin/true </dev/null >/dev/null 2>&1 &
+holder=$!
+eventually 2 "another process to hold the port" bash -c "'$root/Scripts/cluster' run 1 ss -ltn | grep -q :9123"
+create --name taken -p 9123:80 busybox:latest sleep 10
+eventually 2 "the taken port" told taken 'port 9123/tcp is already in use by another process on this host'
+kill $holder 2>/dev/null || true
+cluster run 1 pkill -f 'nc -ll -p 9123' || true
+docker network create -d overlay --subnet 10.99.0.0/30 tiny >/dev/null
+create --name full --network tiny --replicas 3 --endpoint-mode dnsrr busybox:latest sleep 10
+eventually 2 "the exhausted pool" told full 'could not find an available IP on network tiny'
+docker network create -d overlay --subnet 10.99.0.0/24 over 2>&1 | grep -q 'Pool overlaps' || fail "an overlapping subnet is accepted"
+
+services=$(docker service ls -q | sort)
+# refused WORDS ARGS...: docker says the words and exits with a failure.
+refused() { local words=$1 output; shift; if output=$(docker "$@" 2>&1); then fail "accepted: $*"; fi; grep -qF "$words" <<<"$output" || fail "$*: '$output' lacks '$words'"; }
+refused 'name must be valid as a DNS name component' service create -d --name 'a_' busybox
+refused 'is not a valid repository/tag' service create -d --name a 'A:B:C'
+refused 'Must be at least 4MiB' service create -d --name a --limit-memory 100 busybox
+refused 'Must be at least 0.001' service create -d --name a --limit-cpu 0.0000001 busybox
+refused 'constraint expected one operator' service create -d --name a --constraint node.role=manager busybox
+refused 'network nope not found' service create -d --name a --network nope busybox
+refused 'cannot be explicitly attached to the ingress network' service create -d --name a --network ingress busybox
+refused 'duplicate mount point: /x' service create -d --name a --mount type=volume,dst=/x --mount type=volume,dst=/x busybox
+refused 'mount path must be absolute' service create -d --name a --mount type=volume,dst=x busybox
+refused 'cannot be less than 1ms' service create -d --name a --health-interval 1us busybox
+refused "port published with ingress mode can't be used with dnsrr mode" service create -d --name a --endpoint-mode dnsrr -p 9000:80 busybox
+refused 'duplicate published ports provided' service create -d --name a -p 9001:80 -p 9001:81 busybox
+refused 'is already in use by service' service create -d --name a -p 9123:80 busybox
+refused 'already exists' service create -d --name full busybox
+refused 'expanding hostname failed' service create -d --name a --hostname '{{.Foo' busybox
+refused 'cannot be encrypted' network create -d overlay --opt encrypted a
+refused 'invalid CIDR address' network create -d overlay --subnet 300.0.0.0/24 a
+refused 'is in use by service' network rm tiny
+refused 'attempting to demote the last manager' node update --role worker node1
+refused 'This node is already part of a swarm' swarm init
+refused 'Use `--force`' swarm leave
+is "services after all refusals" "$services" "$(docker service ls -q | sort)"
+
+# Bodies that are no JSON, of the wrong type or too large; packets that are no HTTP.
+socket=${CLUSTER_DIR}/n1/swarmd.sock
+http() { curl -s -m 10 --unix-socket "$socket" "$@"; }
+status() { http -o /dev/null -w '%{http_code}' "$@"; }
+is "no JSON" 400 "$(status -X POST -H 'Content-Type: application/json' -d '{"Name":' http://d/services/create)"
+is "a number for a name" 400 "$(status -X POST -H 'Content-Type: application/json' -d '{"Name":7}' http://d/services/create)"
+is "text" 400 "$(status -X POST -H 'Content-Type: text/plain' -d '{}' http://d/services/create)"
+is "no version" 400 "$(status -X POST -H 'Content-Type: application/json' -d '{}' http://d/services/full/update)"
+is "an unknown path" 404 "$(status http://d/nosuch)"
+is "a filter of no kind" 400 "$(status 'http://d/services?filters=%7B%22foo%22:%5B%22x%22%5D%7D')"
+head -c 3000 /dev/urandom | timeout 5 busybox nc -w 1 local:"$socket" >/dev/null 2>&1 || true
+is "alive after garbage" 200 "$(status http://d/_ping)"

@@ -1,0 +1,47 @@
+# Two hundred rounds of create, scale and remove leave nothing behind: §"How it is shown" 4. ROUNDS shortens it by hand.
+source "$(dirname "$0")/common.sh"
+rounds=${ROUNDS:-200}
+cluster up 1 >/dev/null
+node=$CLUSTER_DIR/n1; pid=$(cat "$node/swarmd.pid"); holder=$(cat "$node/holder.pid")
+in_node() { nsenter -t "$holder" -m -n -- "$@"; }
+# Everything that a round could leave, by name or number.
+trace() {
+  echo "namespaces $(in_node find /run/swarmd/network/netns /run/swarmd/network/networks -type f 2>/dev/null | wc -l)"
+  echo "links $(cluster run 1 ip -o link | wc -l)"
+  echo "rules $(cluster run 1 nft list ruleset | grep -vc '^$')"
+  echo "routes $(cluster run 1 ip route show table all | wc -l)"
+  echo "mounts $(in_node cat /proc/self/mounts | wc -l)"
+  echo "cgroups $(find /sys/fs/cgroup -path "*$CLUSTER_NAME-1*" -type d 2>/dev/null | wc -l)"
+  echo "containers $(find "$node/data/containers" -mindepth 1 -maxdepth 1 2>/dev/null | wc -l)"
+  echo "pipes $(in_node find /run/swarmd/io /run/swarmd/secrets -mindepth 1 2>/dev/null | wc -l)"
+  echo "volumes $(find "$node/data/volumes" -mindepth 1 -maxdepth 1 2>/dev/null | wc -l)"
+  echo "snapshots $(find "$node/data/containerd/io.containerd.snapshotter.v1.overlayfs/snapshots" -mindepth 1 -maxdepth 1 2>/dev/null | wc -l)"
+  echo "shims $(pgrep -fc "containerd-shim.*$CLUSTER_NAME" || true)"
+  echo "descriptors $(ls "/proc/$pid/fd" | wc -l)"
+}
+memory() { awk '/^(VmRSS)/ {print $2}' "/proc/$pid/status"; }
+docker network create -d overlay keep >/dev/null
+round() {
+  local name=r$1
+  docker network create -d overlay "$name" >/dev/null
+  docker service create -d --name "$name" --network "$name" --network keep -p $((20000 + $1)):80 \
+    --mount type=volume,dst=/anonymous busybox:latest sleep 10000 >/dev/null 2>&1
+  eventually 20 "round $1: a task" runs "$name" 1
+  docker service scale -d "$name=3" >/dev/null
+  eventually 20 "round $1: three tasks" runs "$name" 3
+  docker service rm "$name" >/dev/null
+  eventually 30 "round $1: the end of the tasks" bash -c "[ -z \"\$('$root/Scripts/cluster' docker 1 ps -aq)\" ]"
+  eventually 10 "round $1: the end of the network" docker network rm "$name"
+}
+for i in 1 2 3; do round "$i"; done
+calm() { trace >"$CLUSTER_DIR/now"; diff -q "$CLUSTER_DIR/before" "$CLUSTER_DIR/now"; }
+trace >"$CLUSTER_DIR/before"; warm=
+for i in $(seq 4 "$rounds"); do
+  round "$i"
+  # The allocator and the caches have seen everything by now.
+  [ "$i" != $((rounds / 4)) ] || warm=$(memory)
+done
+eventually 30 "what was there before: $(diff "$CLUSTER_DIR/before" "$CLUSTER_DIR/now" 2>/dev/null | xargs || true)" calm || true
+trace | diff "$CLUSTER_DIR/before" - || fail "something is left"
+now=$(memory); echo "resident: $warm KiB after $((rounds / 4)) rounds, $now KiB after $rounds"
+[ "$now" -le $((warm + warm / 5)) ] || fail "memory grew from $warm to $now KiB"
