@@ -115,7 +115,7 @@ extension ContainerdRuntimeService {
         }
     }
 
-    private static func hostPath(of file: ContainerFile, _ index: Int, secrets: String, configs: String)
+    static func hostPath(of file: ContainerFile, _ index: Int, secrets: String, configs: String)
         -> String
     {
         "\(file.isSecret ? secrets : configs)/\(index)"
@@ -137,12 +137,14 @@ extension ContainerdRuntimeService {
     }
 
     /// Makes the FIFOs and starts reading them; the shim's Create would wait for a reader otherwise.
-    func openPipes(of id: String) throws(SwarmError) -> (stdout: String, stderr: String) {
+    /// A terminal has one output.
+    func openPipes(of id: String, hasTerminal: Bool) throws(SwarmError) -> (stdout: String, stderr: String) {
         let base = pipeDirectory(of: id)
         try makeDirectory(base)
         let file = logFiles[id] ?? LogFile(path: directory(of: id) + "/log")
         logFiles[id] = file
-        for (name, stream) in [("stdout", LogLine.Stream.stdout), ("stderr", .stderr)] {
+        let streams = [("stdout", LogLine.Stream.stdout), ("stderr", .stderr)]
+        for (name, stream) in streams.prefix(hasTerminal ? 1 : 2) {
             let path = base + "/" + name
             guard unsafe mkfifo(path, 0o600) == 0 || errno == EEXIST else {
                 throw SwarmError(.internal, "cannot make the pipe \(path): errno \(errno)")
@@ -154,113 +156,6 @@ extension ContainerdRuntimeService {
             pending[id, default: []].append(
                 PendingPipe(descriptor: descriptor, stream: stream, file: file))
         }
-        return (base + "/stdout", base + "/stderr")
-    }
-
-    // MARK: Mounts of the task
-
-    /// - Returns: the mounts, and the names of the anonymous volumes made for them.
-    func taskMounts(
-        of request: ContainerRequest, _ image: ImageConfiguration, lower: [String]
-    ) throws(SwarmError) -> ([OCISpecification.Mount], [String]) {
-        var mounts: [OCISpecification.Mount] = []
-        var anonymous: [String] = []
-        for mount in request.spec.mounts ?? [] {
-            let target = mount.target ?? ""
-            switch mount.type ?? "volume" {
-            case "bind": mounts.append(try bindMount(mount, target))
-            case "tmpfs": mounts.append(Self.temporaryMount(mount, target))
-            case "volume":
-                var name = mount.source ?? ""
-                if name.isEmpty {
-                    name =
-                        ContentWriter.digest(of: Array("\(request.id) \(target)".utf8)).dropFirst(7)
-                        .description
-                    anonymous.append(name)
-                }
-                mounts.append(try volumeMount(name, mount, target, lower: lower))
-            case let type:
-                throw SwarmError(
-                    .invalidArgument, "invalid mount config for type \"\(type)\": not supported here")
-            }
-        }
-        let taken = Set(mounts.map(\.destination))
-        for target in (image.volumes ?? [:]).keys.sorted() where !taken.contains(target) {
-            let name = ContentWriter.digest(of: Array("\(request.id) \(target)".utf8)).dropFirst(7)
-                .description
-            anonymous.append(name)
-            mounts.append(try volumeMount(name, Mount(), target, lower: lower))
-        }
-        for (index, file) in request.files.enumerated() {
-            let source = Self.hostPath(
-                of: file, index, secrets: secretDirectory(of: request.id),
-                configs: directory(of: request.id) + "/configs")
-            mounts.append(
-                .init(
-                    destination: file.path, type: "bind", source: source,
-                    options: ["rbind", "rprivate", "ro"]))
-        }
-        return (mounts, anonymous)
-    }
-
-    private func bindMount(_ mount: Mount, _ target: String) throws(SwarmError) -> OCISpecification.Mount {
-        let source = mount.source ?? ""
-        if !FileManager.default.fileExists(atPath: source) {
-            guard mount.bindOptions?.createMountpoint == true else {
-                throw SwarmError(
-                    .invalidArgument,
-                    "invalid mount config for type \"bind\": bind source path does not exist: \(source)")
-            }
-            try makeDirectory(source)
-        }
-        let propagation = mount.bindOptions?.propagation.flatMap { $0.isEmpty ? nil : $0 } ?? "rprivate"
-        let recursion = mount.bindOptions?.nonRecursive == true ? "bind" : "rbind"
-        return .init(
-            destination: target, type: "bind", source: source,
-            options: [recursion, propagation] + (mount.readOnly == true ? ["ro"] : []))
-    }
-
-    private static func temporaryMount(_ mount: Mount, _ target: String) -> OCISpecification.Mount {
-        var options = ["noexec", "nosuid", "nodev", "rprivate"]
-        if let size = mount.tmpfsOptions?.sizeBytes, size > 0 { options.append("size=\(size)") }
-        if let mode = mount.tmpfsOptions?.mode, mode > 0 { options.append("mode=\(String(mode, radix: 8))") }
-        if mount.readOnly == true { options.append("ro") }
-        return .init(destination: target, type: "tmpfs", source: "tmpfs", options: options)
-    }
-
-    private func volumeMount(
-        _ name: String, _ mount: Mount, _ target: String, lower: [String]
-    ) throws(SwarmError) -> OCISpecification.Mount {
-        let isPlain =
-            !name.isEmpty
-            && name.utf8.allSatisfy { byte in
-                (48...57).contains(byte) || (65...90).contains(byte) || (97...122).contains(byte)
-                    || [45, 46, 95].contains(byte)
-            }
-        guard isPlain, name != ".", name != ".." else {
-            throw SwarmError(
-                .invalidArgument,
-                "create \(name): \"\(name)\" includes invalid characters for a local volume name, only "
-                    + "\"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed")
-        }
-        let data = volumeDirectory + "/" + name + "/_data"
-        let isNew = !FileManager.default.fileExists(atPath: data)
-        try makeDirectory(data)
-        if isNew && mount.volumeOptions?.noCopy != true { copyUp(target, from: lower, to: data) }
-        return .init(
-            destination: target, type: "bind", source: data,
-            options: ["rbind"] + (mount.readOnly == true ? ["ro"] : []))
-    }
-
-    /// A new volume starts with what the image has at its place.
-    private func copyUp(_ target: String, from layers: [String], to data: String) {
-        for layer in layers.reversed() {
-            let source = layer + "/" + target
-            guard let names = try? FileManager.default.contentsOfDirectory(atPath: source) else { continue }
-            for name in names {
-                try? FileManager.default.removeItem(atPath: data + "/" + name)
-                try? FileManager.default.copyItem(atPath: source + "/" + name, toPath: data + "/" + name)
-            }
-        }
+        return (base + "/stdout", hasTerminal ? "" : base + "/stderr")
     }
 }

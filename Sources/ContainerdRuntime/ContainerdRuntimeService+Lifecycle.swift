@@ -25,12 +25,13 @@ extension ContainerdRuntimeService {
             let user = try UserLookup(image: image, lowerDirectories: mounts.lowerDirectories)
                 .resolve(
                     request.spec.user ?? image.configuration.user ?? "", groups: request.spec.groups ?? [])
-            let (taskMounts, anonymous) = try taskMounts(
+            let (resolved, anonymous) = try taskMounts(
                 of: request, image.configuration, lower: mounts.lowerDirectories)
             let specification = try SpecificationBuilder(
                 request: request, image: image.configuration, user: user,
                 cgroupParent: configuration.cgroupParent,
-                directory: directory, usesCgroupV2: Self.usesCgroupV2, taskMounts: taskMounts
+                directory: directory, usesCgroupV2: Self.usesCgroupV2, taskMounts: resolved.map(\.specification),
+                limitsSwap: ControlGroupSupport.countsSwap
             ).build()
             var record = ContainerRecord(
                 id: request.id, name: request.name, image: request.image, imageID: image.id,
@@ -40,11 +41,12 @@ extension ContainerdRuntimeService {
                 createdAt: Timestamp(nanoseconds: ImageService.wallClock()), spec: request.spec)
             record.anonymousVolumes = anonymous
             record.process = specification.process
+            record.mounts = resolved.compactMap(\.description)
             record.healthcheck = healthcheck
             (record.limits, record.reservations) = (request.limits, request.reservations)
             record.networkNamespace = Self.namespacePath(request.network)
             try await createContainer(request.id, image: image, specification)
-            try await createTask(request.id, mounts: mounts.proto)
+            try await createTask(request.id, mounts: mounts.proto, hasTerminal: request.spec.tty == true)
             try record.write(to: directory + "/record.json")
             records[request.id] = record
             states[request.id] = LiveState(state: .created)
@@ -87,14 +89,17 @@ extension ContainerdRuntimeService {
         }
     }
 
-    private func createTask(_ id: String, mounts: [Containerd_Types_Mount]) async throws(SwarmError) {
-        let pipes = try openPipes(of: id)
+    private func createTask(
+        _ id: String, mounts: [Containerd_Types_Mount], hasTerminal: Bool
+    ) async throws(SwarmError) {
+        let pipes = try openPipes(of: id, hasTerminal: hasTerminal)
         do {
             try await containerd("Tasks.Create") {
                 _ = try await client.tasks.create(
                     .with {
                         $0.containerID = id
                         $0.rootfs = mounts
+                        $0.terminal = hasTerminal
                         $0.stdout = pipes.stdout
                         $0.stderr = pipes.stderr
                     }, options: ContainerdClient.slow)

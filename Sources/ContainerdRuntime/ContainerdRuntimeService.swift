@@ -165,7 +165,7 @@ package actor ContainerdRuntimeService {
     }
 
     private func reopenPipes(of id: String) throws(SwarmError) {
-        _ = try openPipes(of: id)
+        _ = try openPipes(of: id, hasTerminal: records[id]?.spec.tty == true)
         attachPipes(of: id)
     }
 

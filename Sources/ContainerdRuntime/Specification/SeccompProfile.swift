@@ -48,9 +48,33 @@ enum SeccompProfile {
     /// `clone` without any flag that makes a namespace.
     static let cloneNamespaceMask: UInt64 = 2_114_060_288
 
-    static var standard: OCISpecification.Seccomp {
+    /// What a capability opens beyond ``allowed``.
+    static let byCapability: [String: [String]] = [
+        "CAP_DAC_READ_SEARCH": ["open_by_handle_at"],
+        "CAP_SYS_ADMIN": [
+            "bpf", "clone", "clone3", "fanotify_init", "fsconfig", "fsmount", "fsopen", "fspick", "lookup_dcookie",
+            "mount", "mount_setattr", "move_mount", "name_to_handle_at", "open_tree", "perf_event_open",
+            "quotactl", "quotactl_fd", "setdomainname", "sethostname", "setns", "syslog", "umount", "umount2",
+            "unshare",
+        ],
+        "CAP_SYS_BOOT": ["reboot"], "CAP_SYS_CHROOT": ["chroot"],
+        "CAP_SYS_MODULE": ["delete_module", "init_module", "finit_module"], "CAP_SYS_PACCT": ["acct"],
+        "CAP_SYS_PTRACE": [
+            "kcmp", "pidfd_getfd", "process_madvise", "process_vm_readv", "process_vm_writev", "ptrace",
+        ],
+        "CAP_SYS_RAWIO": ["iopl", "ioperm"],
+        "CAP_SYS_TIME": ["settimeofday", "stime", "clock_settime", "clock_settime64"],
+        "CAP_SYS_TTY_CONFIG": ["vhangup"],
+        "CAP_SYS_NICE": ["get_mempolicy", "mbind", "set_mempolicy", "set_mempolicy_home_node"],
+        "CAP_SYSLOG": ["syslog"], "CAP_BPF": ["bpf"], "CAP_PERFMON": ["perf_event_open"],
+    ]
+
+    /// The filter of a container with these capabilities.
+    static func standard(for capabilities: [String]) -> OCISpecification.Seccomp {
+        let opened = Set(capabilities.flatMap { byCapability[$0] ?? [] })
+        let everywhere = ["ptrace", "arch_prctl", "modify_ldt"].filter { !opened.contains($0) }
         var calls: [OCISpecification.SystemCalls] = [
-            .init(names: allowed + ["ptrace", "arch_prctl", "modify_ldt", "chroot"], action: "SCMP_ACT_ALLOW")
+            .init(names: allowed + everywhere + opened.sorted(), action: "SCMP_ACT_ALLOW")
         ]
         for value in personalities {
             calls.append(
@@ -58,14 +82,22 @@ enum SeccompProfile {
                     names: ["personality"], action: "SCMP_ACT_ALLOW",
                     args: [.init(index: 0, value: value, op: "SCMP_CMP_EQ")]))
         }
-        calls.append(
-            .init(
-                names: ["clone"], action: "SCMP_ACT_ALLOW",
-                args: [.init(index: 0, value: cloneNamespaceMask, valueTwo: 0, op: "SCMP_CMP_MASKED_EQ")]))
-        // ENOSYS makes libraries fall back from clone3, whose flags a filter cannot read, to clone.
-        calls.append(.init(names: ["clone3"], action: "SCMP_ACT_ERRNO", errnoRet: 38))
+        let mayMakeNamespaces = capabilities.contains("CAP_SYS_ADMIN")
+        if !mayMakeNamespaces {
+            calls += restrictedClone
+        }
         return OCISpecification.Seccomp(
             defaultAction: "SCMP_ACT_ERRNO",
             architectures: ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"], syscalls: calls)
+    }
+
+    private static var restrictedClone: [OCISpecification.SystemCalls] {
+        [
+            .init(
+                names: ["clone"], action: "SCMP_ACT_ALLOW",
+                args: [.init(index: 0, value: cloneNamespaceMask, valueTwo: 0, op: "SCMP_CMP_MASKED_EQ")]),
+            // ENOSYS makes libraries fall back from clone3, whose flags a filter cannot read, to clone.
+            .init(names: ["clone3"], action: "SCMP_ACT_ERRNO", errnoRet: 38),
+        ]
     }
 }

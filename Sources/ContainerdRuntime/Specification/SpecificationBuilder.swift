@@ -15,6 +15,10 @@ struct SpecificationBuilder {
     var usesCgroupV2: Bool
     /// Mounts the task asked for, sources resolved to paths of this node.
     var taskMounts: [OCISpecification.Mount]
+    /// This node's program that reaps orphans, for `--init`.
+    var initProgram = InitProgram.path
+    /// Whether the kernel counts swap; a limit on what it does not count would fail the container.
+    var limitsSwap = true
 
     static let defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     static let defaultCapabilities = [
@@ -27,7 +31,7 @@ struct SpecificationBuilder {
         "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware",
     ]
     static let readonlyPaths = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
-    private static let initProgram = "/sbin/docker-init"
+    private static let initTarget = "/sbin/docker-init"
 
     private var spec: ContainerSpec { request.spec }
     private var hasOwnNetwork: Bool { request.network != .host }
@@ -36,6 +40,10 @@ struct SpecificationBuilder {
 
     func build() throws(SwarmError) -> OCISpecification {
         let arguments = try arguments()
+        if let mode = spec.privileges?.seccomp?.mode, !["", "default", "unconfined"].contains(mode) {
+            throw SwarmError(
+                .invalidArgument, "seccomp mode \"\(mode)\" is not supported on this node: use default or unconfined")
+        }
         let capabilities = capabilitySet()
         // Docker gives a user other than root an empty effective set.
         let isRoot = user.uid == 0
@@ -62,7 +70,9 @@ struct SpecificationBuilder {
             throw SwarmError(
                 .invalidArgument, "No command specified: the image has none, give one with the service")
         }
-        return spec.initProcess == true ? [Self.initProgram, "--"] + arguments : arguments
+        guard spec.initProcess == true else { return arguments }
+        guard initProgram != nil else { throw InitProgram.missing }
+        return [Self.initTarget, "--"] + arguments
     }
 
     var workingDirectory: String {
@@ -70,8 +80,7 @@ struct SpecificationBuilder {
         return directory.isEmpty ? "/" : directory
     }
 
-    /// PATH, HOSTNAME and TERM, then the image's variables, then the task's; a later value replaces an
-    /// earlier one.
+    /// PATH, HOSTNAME and TERM, then the task's variables, then those of the image that the task leaves alone.
     func environment() -> [String] {
         var names: [String] = []
         var values: [String: String] = [:]
@@ -83,8 +92,12 @@ struct SpecificationBuilder {
         set("PATH=" + Self.defaultPath)
         set("HOSTNAME=" + hostname)
         if spec.tty == true { set("TERM=xterm") }
-        for entry in image.env ?? [] where entry.contains("=") { set(entry) }
-        for entry in spec.env ?? [] where entry.contains("=") { set(entry) }
+        let own = (spec.env ?? []).filter { $0.contains("=") }
+        for entry in own { set(entry) }
+        let taken = Set(own.map { $0.prefix { $0 != "=" } })
+        for entry in image.env ?? [] where entry.contains("=") && !taken.contains(entry.prefix { $0 != "=" }) {
+            set(entry)
+        }
         return names.compactMap { values[$0] }
     }
 
@@ -158,11 +171,9 @@ struct SpecificationBuilder {
                 .init(destination: "/etc/" + name, type: "bind", source: "\(directory)/\(name)", options: own)
             )
         }
-        if spec.initProcess == true {
+        if spec.initProcess == true, let initProgram {
             mounts.append(
-                .init(
-                    destination: Self.initProgram, type: "bind", source: "/usr/bin/tini-static",
-                    options: ["bind", "ro"]))
+                .init(destination: Self.initTarget, type: "bind", source: initProgram, options: ["bind", "ro"]))
         }
         // A mount inside another one must come after it.
         let depth = { (mount: OCISpecification.Mount) in mount.destination.split(separator: "/").count }
@@ -191,7 +202,8 @@ struct SpecificationBuilder {
         return OCISpecification.Linux(
             namespaces: namespaces, sysctl: sysctls.isEmpty ? nil : sysctls, resources: resources(),
             cgroupsPath: "\(cgroupParent)/\(request.id)", maskedPaths: Self.maskedPaths,
-            readonlyPaths: Self.readonlyPaths, seccomp: isUnconfined ? nil : SeccompProfile.standard)
+            readonlyPaths: Self.readonlyPaths,
+            seccomp: isUnconfined ? nil : SeccompProfile.standard(for: capabilitySet()))
     }
 
     func resources() -> OCISpecification.Resources {
@@ -205,7 +217,8 @@ struct SpecificationBuilder {
         let reservation = request.reservations?.memoryBytes.flatMap { $0 > 0 ? $0 : nil }
         if limit != nil || reservation != nil {
             // Docker's default: as much swap again as memory.
-            resources.memory = .init(limit: limit, reservation: reservation, swap: limit.map { $0 * 2 })
+            let swap = limitsSwap ? limit.map { $0 * 2 } : nil
+            resources.memory = .init(limit: limit, reservation: reservation, swap: swap)
         }
         if let cpus = request.limits?.nanoCPUs, cpus > 0 {
             resources.cpu = .init(quota: cpus / 10_000, period: 100_000)
