@@ -1,0 +1,116 @@
+import FoundationEssentials
+import SwarmClient
+import SwarmCore
+import SwarmModel
+
+/// `swarmctl secret …` and `swarmctl config …`, which differ in little but their data.
+enum FileVerbs {
+    static let secrets = Command("secret", "Manage Swarm secrets", children: verbs("secret"))
+    static let configs = Command("config", "Manage Swarm configs", children: verbs("config"))
+
+    private static func verbs(_ kind: String) -> [Command] { [create(kind), inspect(kind), list(kind), remove(kind)] }
+
+    private static func create(_ kind: String) -> Command {
+        let isSecret = kind == "secret"
+        var flags = [
+            Flag("label", short: "l", ServiceFlags.labels, "\(kind.prefix(1).uppercased() + kind.dropFirst()) labels"),
+            Flag("template-driver", .string, "Template driver"),
+        ]
+        if isSecret { flags.append(Flag("driver", short: "d", .string, "Secret driver")) }
+        return Command(
+            "create", "Create a \(kind) from a file or STDIN" + (isSecret ? " as content" : ""),
+            usage: isSecret ? "[OPTIONS] SECRET [file|-]" : "[OPTIONS] CONFIG file|-",
+            arguments: isSecret ? .between(1...2) : .exactly(2), flags: flags
+        ) { invocation in
+            let path = invocation.arguments.count == 2 ? invocation.arguments[1] : nil
+            let driver = invocation.flag("driver")
+            if driver == nil, path == nil { throw CommandFailure("either specify a filename or - for standard input") }
+            if driver != nil, path != nil { throw CommandFailure("when using secret driver secret data must be empty") }
+            var spec = SecretSpec(
+                name: invocation.arguments[0], labels: ServiceCreation.pairs(invocation.list("label")))
+            if let path {
+                do {
+                    spec.data = Data(try TextFile.bytes(path)).base64EncodedString()
+                } catch let error as SwarmError {
+                    throw CommandFailure("error reading content from \"\(path)\": \(error.message)")
+                }
+            }
+            if let driver { spec.driver = Driver(name: driver) }
+            if let template = invocation.flag("template-driver") { spec.templating = Driver(name: template) }
+            let created = try await invocation.client.create("/\(kind)s/create", body: spec)
+            invocation.console.print(created.id)
+        }
+    }
+
+    private static func inspect(_ kind: String) -> Command {
+        Command(
+            "inspect", "Display detailed information on one or more \(kind)s",
+            usage: "[OPTIONS] \(kind.uppercased()) [\(kind.uppercased())...]", arguments: .atLeast(1),
+            flags: [Inspection.formatFlag, Flag("pretty", .bool, "Print the information in a human friendly format")]
+        ) { invocation in
+            guard invocation.isOn("pretty") else {
+                return try await Inspection.run(invocation) { try await invocation.client.json("/\(kind)s/" + $0) }
+            }
+            for argument in invocation.arguments {
+                let object: Secret = try await invocation.client.get("/\(kind)s/" + argument)
+                invocation.console.write(pretty(object, showsData: kind == "config"))
+            }
+        }
+    }
+
+    static func pretty(_ object: Secret, showsData: Bool) -> String {
+        var lines = ["ID:              \(object.id)", "Name:            \(object.spec.name)"]
+        let labels = (object.spec.labels ?? [:]).sorted { $0.key < $1.key }
+        lines.append("Labels:" + (labels.isEmpty ? "" : "\n" + labels.map { " - \($0.key)=\($0.value)" }.joined(separator: "\n")))
+        if let driver = object.spec.driver?.name { lines.append("Driver:          \(driver)") }
+        lines += ["Created at:      \(object.createdAt)", "Updated at:      \(object.updatedAt)"]
+        if showsData, let text = object.spec.data, let data = Data(base64Encoded: text) {
+            lines += ["Data:", String(decoding: data, as: UTF8.self)]
+        }
+        return lines.joined(separator: "\n") + "\n"
+    }
+
+    private static func list(_ kind: String) -> Command {
+        Command("ls", "List \(kind)s", flags: [ListFlags.filter, ListFlags.format, ListFlags.quiet]) { invocation in
+            var query = Query()
+            query.append(filters: invocation.filters)
+            // Configs decode as secrets: the same fields, minus a driver.
+            let objects: [Secret] = try await invocation.client.get("/\(kind)s", query)
+            let now = Timestamp(nanoseconds: WallClock.nanoseconds)
+            let listing = listing(objects, showsDriver: kind == "secret", now: now)
+            invocation.console.write(
+                try listing.render(format: invocation.flag("format"), quiet: invocation.isOn("quiet")))
+        }.aliased("list")
+    }
+
+    static func listing(_ objects: [Secret], showsDriver: Bool, now: Timestamp) -> Listing {
+        var listing = Listing(
+            columns: [
+                Column("ID", "ID"), Column("Name", "NAME"), Column("Driver", "DRIVER"), Column("CreatedAt", "CREATED"),
+                Column("UpdatedAt", "UPDATED"), Column("Labels", "LABELS"),
+            ],
+            shown: showsDriver ? ["ID", "Name", "Driver", "CreatedAt", "UpdatedAt"] : ["ID", "Name", "CreatedAt", "UpdatedAt"])
+        listing.rows = objects.sorted { NaturalOrder.precedes($0.spec.name, $1.spec.name) }.map { object in
+            [
+                "ID": .string(object.id), "Name": .string(object.spec.name),
+                "Driver": .string(object.spec.driver?.name ?? ""),
+                "CreatedAt": .string(Age.text(now - object.createdAt) + " ago"),
+                "UpdatedAt": .string(Age.text(now - object.updatedAt) + " ago"),
+                "Labels": .string(NetworkOptions.labels(object.spec.labels)),
+            ]
+        }
+        return listing
+    }
+
+    private static func remove(_ kind: String) -> Command {
+        Command(
+            "rm", "Remove one or more \(kind)s", usage: "\(kind.uppercased()) [\(kind.uppercased())...]",
+            arguments: .atLeast(1)
+        ) { invocation in
+            try await forEachArgument(invocation) { argument in
+                _ = try await invocation.client.bytes(.delete, "/\(kind)s/" + argument)
+                return argument
+            }
+        }.aliased("remove")
+    }
+}
