@@ -115,6 +115,11 @@ package struct CommandFailure: Error, Sendable, Equatable {
     package static let templateStatus: Int32 = 64
 }
 
+extension SwarmError {
+    /// Whether nothing answered at all.
+    var isUnreachable: Bool { code == .unavailable && message.hasPrefix("Cannot connect") }
+}
+
 /// A verb that, called in this way, only shows how it is called.
 struct HelpRequest: Error {}
 

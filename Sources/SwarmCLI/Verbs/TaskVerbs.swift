@@ -43,7 +43,8 @@ enum TaskVerbs {
                 }
                 container = id
             }
-        } catch let error as SwarmError where error.code == .unavailable && !error.message.hasPrefix("Cannot connect") {
+        } catch let error as SwarmError {
+            guard error.code == .unavailable, !error.isUnreachable else { throw error }
             // Without a swarm there are still containers.
         }
         let found: ContainerInspection = try await invocation.client.get("/containers/\(container)/json")

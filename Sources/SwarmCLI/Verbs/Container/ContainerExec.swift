@@ -70,7 +70,8 @@ extension ContainerVerbs {
         do {
             let found: ContainerInspection = try await invocation.client.get("/containers/\(argument)/json")
             return found.id
-        } catch where error.code == .notFound {
+        } catch {
+            guard error.code == .notFound else { throw error }
             // A swarm may be absent here, and then there are no tasks to look among.
             let task = (try? await TaskVerbs.find(argument, invocation)) ?? nil
             guard let id = task?.status.containerStatus?.containerID, !id.isEmpty else { throw error }

@@ -134,7 +134,8 @@ enum ImagePinning {
             var placement = task.placement ?? Placement()
             placement.platforms = platforms
             task.placement = placement
-        } catch let error where error.code != .unavailable || !error.message.hasPrefix("Cannot connect") {
+        } catch {
+            guard !error.isUnreachable else { throw error }
             guard !invocation.isOn("quiet") else { return }
             invocation.console.complain(
                 """
