@@ -4,6 +4,12 @@ say() { printf '== %s\n' "$*" >&2; }
 die() { echo "bench: $*" >&2; exit 1; }
 need_root() { [ "$(id -u)" = 0 ] || die "needs root: it runs containers and makes network namespaces"; }
 
+# One run at a time: they would share names and cores. What is started in the background lets go of the lock.
+alone() {
+  exec 9<"$here/bench"
+  flock -n 9 || die "another Scripts/bench is running"
+}
+
 install_packages() {
   local wanted=(jq busybox-static iproute2 procps util-linux curl containerd runc) missing=() package policy=/usr/sbin/policy-rc.d made=0
   local metric
@@ -92,7 +98,7 @@ start_engine() {
   # nsenter instead of `ip netns exec`, which would hide the cgroups behind a fresh /sys.
   ( exec setsid nsenter --net="/run/netns/bench-$engine" unshare -m -u -- bash -c "
       hostname bench-$engine; mount --make-rprivate /; mount -t tmpfs -o mode=755 tmpfs /run; mkdir /run/docker
-      echo \$\$ >'$d/holder'; exec sleep infinity" ) </dev/null >/dev/null 2>&1 &
+      echo \$\$ >'$d/holder'; exec sleep infinity" ) </dev/null >/dev/null 2>&1 9>&- &
   disown
   wait_for 5 "the namespaces of $engine" test -s "$d/holder"
   local command
@@ -105,7 +111,7 @@ start_engine() {
   esac
   ( join_cgroup "$engine"
     exec setsid nsenter -t "$(cat "$d/holder")" -m -u -n -- bash -c "echo \$\$ >'$d/pid'; exec $(echo $command)" \
-  ) </dev/null >"$d/log" 2>&1 &
+  ) </dev/null >"$d/log" 2>&1 9>&- &
   disown
   wait_for 60 "$engine to answer" answers "$engine"
   load_image "$engine"

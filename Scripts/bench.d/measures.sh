@@ -173,7 +173,7 @@ start_unbound() {
     "  directory: \"$dir\"" "  pidfile: \"\"" "  num-threads: 1" "  do-not-query-localhost: no" "  local-zone: \"web.\" static" \
     "  local-data: \"web. 5 IN A 10.0.1.2\"" "remote-control:" "  control-enable: no" >"$dir/unbound.conf"
   ( join_cgroup ours; exec setsid nsenter --net=/run/netns/bench-floor taskset -c 0 unbound -c "$dir/unbound.conf" ) \
-    </dev/null >"$dir/unbound.log" 2>&1 &
+    </dev/null >"$dir/unbound.log" 2>&1 9>&- &
   unbound_pid=$!
   wait_for 10 "unbound" nsenter --net=/run/netns/bench-floor busybox nslookup web 127.0.0.1
 }
@@ -213,7 +213,7 @@ start_nginx() { # in the namespace of process $1
     seq 8000 $((8000 + 2 * vip_rounds)) | sed 's/.*/listen & backlog=4096;/'
     echo "location / { return 200 ok; } } }"; } >"$dir/nginx/conf"
   ( join_cgroup ours; exec setsid nsenter --net="/proc/$1/ns/net" taskset -c 0 nginx -p "$dir/nginx" -c "$dir/nginx/conf" ) \
-    </dev/null >"$dir/nginx/log" 2>&1 &
+    </dev/null >"$dir/nginx/log" 2>&1 9>&- &
   nginx_pid=$!
 }
 connect() { # WHO NAMESPACE ADDRESS PORT: new connections, one request each
