@@ -1,43 +1,79 @@
+import DequeModule
 package import SwarmCore
 
 /// Raft as a value: feed it events, perform the effects it returns, in order.
 ///
-/// Ongaro, "Consensus: Bridging Theory and Practice" (2014): figure 3.1, PreVote (§9.6), CheckQuorum (§6.2).
-/// Snapshot transfer and membership changes belong to the multi-node release; the seam is here.
+/// Ongaro, "Consensus: Bridging Theory and Practice" (2014): figure 3.1, leadership transfer (§3.10), joint
+/// configuration changes (§4.3), snapshots (§5), ReadIndex (§6.4), CheckQuorum (§6.2), PreVote (§9.6),
+/// pipelining and parallel writing (§10.2).
+///
+/// A member that is not in its own configuration listens and never campaigns: whoever is to join starts with no
+/// voters and learns them from the log.
 package struct RaftMachine: Sendable {
     package enum Role: Sendable, Equatable { case follower, preCandidate, candidate, leader }
 
     package let id: MemberID
-    package private(set) var voters: Set<MemberID>
     package internal(set) var role = Role.follower
     package internal(set) var hardState = HardState()
     package internal(set) var leader: MemberID?
     package internal(set) var commitIndex: LogIndex = 0
     package internal(set) var log = RaftLog()
+    /// The latest snapshot, if its image is known here.
+    package internal(set) var snapshot: Snapshot?
     let configuration: RaftConfiguration
+    var mutations: RaftMutations = []
     var generator: SeededGenerator
     var electionDeadline: Instant?
     var heartbeatDeadline: Instant?
+    var leaderHeardAt: Instant?
     var votes: Set<MemberID> = []
     var progress: [MemberID: FollowerProgress] = [:]
     var tickets: [LogIndex: UInt64] = [:]
+    /// Every configuration that the log holds, by the index of its entry; the last one is in force, committed or
+    /// not (thesis §4.1). Never empty.
+    var configurations: [(index: LogIndex, configuration: ClusterConfiguration)]
+    var change: PendingChange?
+    var transfer: LeadershipTransfer?
+    var reads = PendingReads()
+    var staging: SnapshotStaging?
+
+    // Writing
     var nextSequence: UInt64 = 1
-    /// Last index of each batch that is still being written.
-    var writing: [UInt64: LogIndex] = [:]
+    /// Batches that are still being written, oldest first, and the last index that each makes durable.
+    var writing: Deque<(sequence: UInt64, lastIndex: LogIndex)> = []
     var durableIndex: LogIndex = 0
+    /// The batch that makes the present term durable, until it is: before that nothing is said in this term.
+    var termSequence: UInt64?
+    /// The last batch that was made only to carry an answer.
+    var carrierSequence: UInt64 = 0
     private var hasRecovered = false
 
     package init(id: MemberID, voters: Set<MemberID>, seed: UInt64, configuration: RaftConfiguration = .init()) {
-        precondition(voters.contains(id), "a member votes in its own cluster")
-        (self.id, self.voters, self.configuration) = (id, voters, configuration)
+        precondition(voters.isEmpty || voters.contains(id), "a member votes in its own cluster")
+        (self.id, self.configuration) = (id, configuration)
+        configurations = [(0, ClusterConfiguration(voters: voters))]
         generator = SeededGenerator(seed: seed)
     }
 
-    /// The instant at which the driver must deliver `.deadlineReached`, if nothing else arrives first.
-    package var nextDeadline: Instant? { role == .leader ? heartbeatDeadline : electionDeadline }
+    /// The configuration in force.
+    package var membership: ClusterConfiguration { configurations[configurations.count - 1].configuration }
+    package var voters: Set<MemberID> { membership.voters }
     package var isLeader: Bool { role == .leader }
-    var quorum: Int { voters.count / 2 + 1 }
-    var peers: [MemberID] { voters.subtracting([id]).sorted() }
+    var peers: [MemberID] { membership.members.subtracting([id]).sorted() }
+    var isVoter: Bool { membership.isVoter(id) }
+
+    /// The members as of that index, to be stored beside a snapshot of it.
+    package func membership(at index: LogIndex) -> ClusterConfiguration {
+        (configurations.last { $0.index <= index } ?? configurations[0]).configuration
+    }
+
+    /// The instant at which the driver must deliver `.deadlineReached`, if nothing else arrives first.
+    package var nextDeadline: Instant? {
+        let own = role == .leader ? heartbeatDeadline : electionDeadline
+        return [own, change?.catchUpBy, transfer?.abandonsAt, reads.nextDeadline].compactMap { $0 }.min()
+    }
+
+    // MARK: Inputs
 
     package mutating func receive(_ event: RaftEvent, at now: Instant) -> [RaftEffect] {
         switch event {
@@ -45,10 +81,17 @@ package struct RaftMachine: Sendable {
         case .deadlineReached: return deadline(at: now)
         case .received(let message): return receive(message, at: now)
         case .propose(let payload, let ticket): return propose(payload, ticket: ticket, at: now)
-        case .persisted(let sequence): return persisted(sequence)
+        case .persisted(let sequence): return persisted(sequence, at: now)
         case .compacted(let index):
-            log.compact(upTo: min(index, commitIndex))
+            compact(upTo: min(index, commitIndex))
             return []
+        case .snapshotSaved(let index, let image):
+            snapshotSaved(index: index, image: image)
+            return []
+        case .read(let ticket): return read(ticket: ticket, at: now)
+        case .reconfigure(let voters, let learners, let ticket):
+            return reconfigure(voters: voters, learners: learners, ticket: ticket, at: now)
+        case .transferLeadership(let target): return beginTransfer(to: target, at: now)
         }
     }
 
@@ -59,24 +102,48 @@ package struct RaftMachine: Sendable {
         log = RaftLog(snapshotIndex: state.snapshotIndex, snapshotTerm: state.snapshotTerm, entries: state.entries)
         commitIndex = state.snapshotIndex
         durableIndex = log.lastIndex
+        configurations = [(state.snapshotIndex, state.configuration ?? membership)]
+        for entry in state.entries { adoptConfiguration(of: entry) }
+        if !state.snapshot.isEmpty {
+            snapshot = Snapshot(
+                index: state.snapshotIndex, term: state.snapshotTerm, configuration: configurations[0].configuration,
+                image: state.snapshot)
+        }
+        reads.startContexts(at: generator.next())
         // A cluster of one has nobody to wait for.
-        if voters.count == 1 { return campaign(isPreVote: false, at: now) }
+        if membership.voters == [id] && !membership.isJoint { return campaign(isPreVote: false, at: now) }
         resetElectionDeadline(at: now)
         return []
     }
 
     private mutating func deadline(at now: Instant) -> [RaftEffect] {
-        guard let deadline = nextDeadline, deadline <= now else { return [] }
-        guard role == .leader else { return campaign(isPreVote: voters.count > 1, at: now) }
+        var effects = rejectOverdueReads(at: now)
+        if let transfer, transfer.abandonsAt <= now { self.transfer = nil }
+        if let pending = change, let limit = pending.catchUpBy, limit <= now {
+            change = nil
+            effects.append(.rejected(ticket: pending.ticket, .catchUpTimedOut))
+        }
+        if role == .leader {
+            guard let due = heartbeatDeadline, due <= now else { return effects }
+            return effects + heartbeat(at: now)
+        }
+        guard let due = electionDeadline, due <= now else { return effects }
+        return effects + campaign(isPreVote: !mutations.contains(.skipsPreVote), at: now)
+    }
+
+    private mutating func heartbeat(at now: Instant) -> [RaftEffect] {
         heartbeatDeadline = now + configuration.heartbeatInterval
         // CheckQuorum: a leader that cannot reach a majority for an election time-out steps down.
-        let alive = progress.values.filter { now - $0.lastHeard <= configuration.electionTimeout }.count + 1
-        guard alive >= quorum else { return becomeFollower(term: hardState.term, leader: nil, at: now) }
-        return peers.map { .send(appendMessage(to: $0)) }
+        let isBacked = membership.hasQuorum { member in
+            member == id || progress[member].map { now - $0.lastHeard <= configuration.electionTimeout } ?? false
+        }
+        guard isBacked else { return becomeFollower(term: hardState.term, leader: nil, at: now) }
+        return peers.flatMap { replicate(to: $0, isHeartbeat: true) }
     }
 
     private mutating func propose(_ payload: [UInt8], ticket: UInt64, at now: Instant) -> [RaftEffect] {
         guard role == .leader else { return [.rejected(ticket: ticket, .notLeader(hint: leader))] }
+        guard transfer == nil else { return [.rejected(ticket: ticket, .busy)] }
         guard log.bytes + payload.count <= configuration.logBytesMax else {
             return [.rejected(ticket: ticket, .logFull)]
         }
@@ -85,36 +152,68 @@ package struct RaftMachine: Sendable {
         return append([entry])
     }
 
+    // MARK: Writing
+
     /// Appends to the leader's own log; members are told at once, in parallel with the disk (thesis §10.2.1).
-    mutating func append(_ entries: [Entry], hardState: HardState? = nil) -> [RaftEffect] {
+    mutating func append(_ entries: [Entry]) -> [RaftEffect] {
         log.append(entries)
-        var batch = makeBatch()
-        batch.hardState = hardState
-        batch.entries = entries
-        return peers.map { .send(appendMessage(to: $0)) } + [.persist(batch)]
+        let batch = makeBatch(entries: entries)
+        return peers.flatMap { replicate(to: $0, isHeartbeat: false) } + [.persist(batch)]
     }
 
-    mutating func makeBatch() -> LogBatch {
-        let batch = LogBatch(sequence: nextSequence)
-        writing[nextSequence] = log.lastIndex
+    mutating func makeBatch(hardState: HardState? = nil, entries: [Entry] = []) -> LogBatch {
+        var batch = LogBatch(sequence: nextSequence)
+        (batch.hardState, batch.entries) = (hardState, entries)
+        writing.append((nextSequence, log.lastIndex))
+        if hardState != nil { termSequence = nextSequence }
         nextSequence += 1
         return batch
     }
 
-    private mutating func persisted(_ sequence: UInt64) -> [RaftEffect] {
-        guard let index = writing.removeValue(forKey: sequence) else { return [] }
-        durableIndex = max(durableIndex, min(index, log.lastIndex))
-        return advanceCommit()
+    /// What was written at and after this index is no longer in the log: a batch under way proves less now.
+    mutating func truncate(from index: LogIndex) {
+        log.truncate(from: index)
+        durableIndex = min(durableIndex, index - 1)
+        for position in writing.indices { writing[position].lastIndex = min(writing[position].lastIndex, index - 1) }
+        while configurations.count > 1, configurations[configurations.count - 1].index >= index {
+            configurations.removeLast()
+        }
     }
 
+    private mutating func persisted(_ sequence: UInt64, at now: Instant) -> [RaftEffect] {
+        while let first = writing.first, first.sequence <= sequence {
+            durableIndex = max(durableIndex, min(first.lastIndex, log.lastIndex))
+            writing.removeFirst()
+        }
+        var effects: [RaftEffect] = []
+        if let waiting = termSequence, waiting <= sequence {
+            termSequence = nil
+            if role == .leader { effects += peers.flatMap { replicate(to: $0, isHeartbeat: true) } }
+        }
+        return effects + advanceCommit(at: now)
+    }
+
+    // MARK: Committing
+
     /// Commits what a majority holds, of this leader's own term only (thesis §3.6.2).
-    mutating func advanceCommit() -> [RaftEffect] {
+    mutating func advanceCommit(at now: Instant) -> [RaftEffect] {
         guard role == .leader else { return [] }
-        var matched = voters.map { $0 == id ? durableIndex : progress[$0]?.matched ?? 0 }
-        matched.sort(by: >)
-        let candidate = matched[quorum - 1]
-        guard candidate > commitIndex, log.term(at: candidate) == hardState.term else { return [] }
-        return commit(upTo: candidate)
+        let own = mutations.contains(.countsOwnUnsyncedEntries) ? log.lastIndex : durableIndex
+        var electorate = membership
+        if mutations.contains(.forgetsOutgoingQuorum) { electorate.outgoing = [] }
+        if mutations.contains(.countsLearners) { electorate.voters.formUnion(electorate.learners) }
+        let agreed = electorate.agreedIndex { $0 == id ? own : progress[$0]?.matched ?? 0 }
+        guard agreed > commitIndex else { return [] }
+        guard log.term(at: agreed) == hardState.term || mutations.contains(.commitsEarlierTermsByCounting) else {
+            return []
+        }
+        var effects = commit(upTo: agreed)
+        // Whoever has nothing under way would learn of it with the next heartbeat only.
+        for peer in peers where progress[peer]?.inflight.isEmpty == true {
+            effects += replicate(to: peer, isHeartbeat: true)
+        }
+        effects += settleConfiguration(at: now)
+        return effects + startReadRound(at: now)
     }
 
     mutating func commit(upTo index: LogIndex) -> [RaftEffect] {
@@ -123,69 +222,20 @@ package struct RaftMachine: Sendable {
             AppliedEntry(entry: entry, ticket: tickets.removeValue(forKey: entry.index))
         }
         commitIndex = index
-        return [.apply(applied)]
+        return [.apply(applied + reads.takeReady(upTo: index, term: hardState.term))]
     }
 
+    /// An entry of the present term is committed: this leader knows everything that was ever committed.
+    var hasCommittedInTerm: Bool { log.term(at: commitIndex) == hardState.term }
+
+    /// Learners and outsiders wait to be told; they never campaign.
     mutating func resetElectionDeadline(at now: Instant) {
+        guard isVoter else {
+            electionDeadline = nil
+            return
+        }
         let base = configuration.electionTimeout.wholeNanoseconds
         let jitter = Int64(generator.next() % UInt64(max(base, 1)))
         electionDeadline = now + .nanoseconds(base + jitter)
-    }
-}
-
-/// What the leader knows of one member.
-struct FollowerProgress: Sendable, Equatable {
-    var matched: LogIndex = 0
-    var next: LogIndex
-    var lastHeard: Instant
-}
-
-/// The entries since the last snapshot, in memory, so that a step never reads storage.
-package struct RaftLog: Sendable, Equatable {
-    package private(set) var snapshotIndex: LogIndex
-    package private(set) var snapshotTerm: Term
-    private var entries: [Entry]
-    private(set) var bytes: Int
-
-    init(snapshotIndex: LogIndex = 0, snapshotTerm: Term = 0, entries: [Entry] = []) {
-        (self.snapshotIndex, self.snapshotTerm, self.entries) = (snapshotIndex, snapshotTerm, entries)
-        bytes = entries.reduce(0) { $0 + $1.payload.count }
-    }
-
-    package var lastIndex: LogIndex { entries.last?.index ?? snapshotIndex }
-    package var lastTerm: Term { entries.last?.term ?? snapshotTerm }
-
-    package func term(at index: LogIndex) -> Term? {
-        if index == snapshotIndex { return snapshotTerm }
-        guard index > snapshotIndex, index <= lastIndex else { return nil }
-        return entries[Int(index - snapshotIndex - 1)].term
-    }
-
-    func entries(from first: LogIndex, through last: LogIndex) -> ArraySlice<Entry> {
-        guard first > snapshotIndex, first <= last, last <= lastIndex else { return [] }
-        return entries[Int(first - snapshotIndex - 1)...Int(last - snapshotIndex - 1)]
-    }
-
-    mutating func append(_ new: [Entry]) {
-        for entry in new {
-            precondition(entry.index == lastIndex + 1, "the log has no gaps")
-            entries.append(entry)
-            bytes += entry.payload.count
-        }
-    }
-
-    mutating func truncate(from index: LogIndex) {
-        guard index > snapshotIndex, index <= lastIndex else { return }
-        let kept = Int(index - snapshotIndex - 1)
-        bytes -= entries[kept...].reduce(0) { $0 + $1.payload.count }
-        entries.removeSubrange(kept...)
-    }
-
-    mutating func compact(upTo index: LogIndex) {
-        guard index > snapshotIndex, let term = term(at: index) else { return }
-        let dropped = Int(index - snapshotIndex)
-        bytes -= entries[..<dropped].reduce(0) { $0 + $1.payload.count }
-        entries.removeSubrange(..<dropped)
-        (snapshotIndex, snapshotTerm) = (index, term)
     }
 }

@@ -32,6 +32,8 @@ package struct RecoveredState: Sendable, Equatable {
     package var snapshotIndex: LogIndex = 0
     package var snapshotTerm: Term = 0
     package var snapshot: [UInt8] = []
+    /// The members as of the snapshot; nil before the first change, when those given to the machine hold.
+    package var configuration: ClusterConfiguration?
     /// Entries after the snapshot, without gaps.
     package var entries: [Entry] = []
 
@@ -40,10 +42,13 @@ package struct RecoveredState: Sendable, Equatable {
 
 /// One durable write. The driver answers `.persisted(sequence)` once all of it is on disk.
 ///
-/// "Persist before send" is data here: what may leave only afterwards is inside the batch.
+/// "Persist before send" is data here: what may leave only afterwards is inside the batch. Batches are written in
+/// order; a driver may write several at once and answer with the last one's sequence (group commit).
 package struct LogBatch: Sendable, Equatable {
     package var sequence: UInt64
     package var hardState: HardState?
+    /// Replaces the stored snapshot and every entry up to its index, before `truncateFrom` is looked at.
+    package var snapshot: Snapshot?
     /// Entries at and after this index are dropped before `entries` are appended.
     package var truncateFrom: LogIndex?
     package var entries: [Entry] = []
@@ -52,52 +57,64 @@ package struct LogBatch: Sendable, Equatable {
     package init(sequence: UInt64) { self.sequence = sequence }
 }
 
-/// A message between members.
-package struct RaftMessage: Sendable, Equatable {
-    package enum Body: Sendable, Equatable {
-        case requestVote(lastIndex: LogIndex, lastTerm: Term, isPreVote: Bool)
-        case vote(granted: Bool, isPreVote: Bool)
-        case append(previousIndex: LogIndex, previousTerm: Term, entries: [Entry], commit: LogIndex)
-        /// `matched`: the last index that is now equal; on refusal, a hint of where to try next.
-        case appended(success: Bool, matched: LogIndex)
-    }
-    package var from: MemberID
-    package var to: MemberID
-    package var term: Term
-    package var body: Body
-
-    package init(from: MemberID, to: MemberID, term: Term, body: Body) {
-        (self.from, self.to, self.term, self.body) = (from, to, term, body)
-    }
-}
-
 package enum RaftEvent: Sendable {
     /// Always first, and only once.
     case recovered(RecoveredState)
     case deadlineReached
     case received(RaftMessage)
     case propose(payload: [UInt8], ticket: UInt64)
+    /// This batch and all before it are on disk.
     case persisted(sequence: UInt64)
     /// The state up to this index is in a durable snapshot: earlier entries can be forgotten.
     case compacted(upTo: LogIndex)
+    /// As `compacted`, with the image, so that it can be sent to members that need those entries.
+    case snapshotSaved(index: LogIndex, image: [UInt8])
+    /// Asks for a moment at which the state read here is linearizable; answered in the stream of `.apply`.
+    case read(ticket: UInt64)
+    /// New voters and learners; answered when the last entry of the change is applied.
+    case reconfigure(voters: Set<MemberID>, learners: Set<MemberID>, ticket: UInt64)
+    /// Hands leadership to that member, or to the one that is furthest.
+    case transferLeadership(to: MemberID?)
 }
 
 package enum RaftEffect: Sendable, Equatable {
     case send(RaftMessage)
     case persist(LogBatch)
-    /// Committed entries, in order, each exactly once; tickets are those proposed here.
+    /// What happens to the state, in order, each exactly once; tickets are those given here.
     case apply([AppliedEntry])
     case leadershipChanged(Leadership)
-    /// The proposal was not accepted: this member does not lead, or its log is full.
+    /// The request was not accepted, or its outcome is unknown (`lostLeadership`).
     case rejected(ticket: UInt64, RaftRejection)
 }
 
+/// One step of the state's history as this member lives through it.
 package struct AppliedEntry: Sendable, Equatable {
+    package enum Meaning: Sendable, Equatable {
+        case entry
+        /// Not an entry: the state as of now answers the read of this ticket.
+        case read
+        /// Not an entry: the state is replaced by this one.
+        case snapshot(Snapshot)
+    }
     package var entry: Entry
     package var ticket: UInt64?
+    package var meaning = Meaning.entry
 }
 
-package enum RaftRejection: Sendable, Equatable { case notLeader(hint: MemberID?), logFull, lostLeadership }
+package enum RaftRejection: Sendable, Equatable {
+    case notLeader(hint: MemberID?)
+    case logFull
+    case lostLeadership
+    /// Too many reads wait, or leadership is being handed over: try again.
+    case busy
+    /// Another change is under way, or this leader has not committed anything yet.
+    case changeInProgress
+    case invalidConfiguration
+    /// A new member did not catch up in time; it stays a learner.
+    case catchUpTimedOut
+    /// No leader answered a read in time.
+    case timedOut
+}
 
 package struct Leadership: Sendable, Equatable {
     package var term: Term
@@ -111,7 +128,41 @@ package struct RaftConfiguration: Sendable {
     /// An election starts after one to two of these without a leader.
     package var electionTimeout: Duration = .milliseconds(1000)
     package var appendEntriesMax = 256
+    /// A message takes entries until it has so many bytes; a single entry may be larger.
+    package var appendBytesMax = 1 << 20
+    /// Sent and not yet acknowledged, for each member.
+    package var inflightBytesMax = 4 << 20
     package var logBytesMax = 256 << 20
+    /// Kept after a snapshot, so that a member that is a little behind needs no snapshot.
+    package var trailingEntriesMax: LogIndex = 512
+    package var snapshotPieceBytesMax = 1 << 20
+    package var snapshotBytesMax = 1 << 30
+    /// Reads that wait for a round of heartbeats.
+    package var readsMax = 4096
+    /// A learner this close to the end of the log may become a voter.
+    package var catchUpEntriesMax: LogIndex = 64
+    package var catchUpTimeout: Duration = .seconds(30)
 
     package init() {}
+}
+
+/// Wrong turns that a test can make the machine take, to prove that the checkers notice. Never set elsewhere.
+struct RaftMutations: OptionSet, Sendable {
+    let rawValue: UInt32
+    static let sendsVoteBeforePersisting = RaftMutations(rawValue: 1 << 0)
+    static let votesTwice = RaftMutations(rawValue: 1 << 1)
+    static let commitsEarlierTermsByCounting = RaftMutations(rawValue: 1 << 2)
+    static let servesReadsUnconfirmed = RaftMutations(rawValue: 1 << 3)
+    static let votesForShorterLogs = RaftMutations(rawValue: 1 << 4)
+    static let forgetsOutgoingQuorum = RaftMutations(rawValue: 1 << 5)
+    static let appliesBeforeCommit = RaftMutations(rawValue: 1 << 6)
+    static let skipsPreVote = RaftMutations(rawValue: 1 << 7)
+    static let acknowledgesBeforePersisting = RaftMutations(rawValue: 1 << 8)
+    static let skipsPreviousEntryCheck = RaftMutations(rawValue: 1 << 9)
+    static let countsOwnUnsyncedEntries = RaftMutations(rawValue: 1 << 10)
+    static let countsLearners = RaftMutations(rawValue: 1 << 11)
+    static let acceptsPiecesAnywhere = RaftMutations(rawValue: 1 << 12)
+    static let confirmsReadsByOldRounds = RaftMutations(rawValue: 1 << 13)
+    static let keepsConflictingEntries = RaftMutations(rawValue: 1 << 14)
+    static let readsBeforeOwnCommit = RaftMutations(rawValue: 1 << 15)
 }
