@@ -26,6 +26,7 @@ struct ContainerRecord: Codable, Sendable {
     var healthcheck: HealthConfig?
     /// What the last check that changed anything found.
     var isHealthy: Bool?
+    var logOptions: [String: String]?
     var limits: ResourceLimit?
     var reservations: Resources?
     /// The network namespace's path; empty for the host's, nil for one of its own.

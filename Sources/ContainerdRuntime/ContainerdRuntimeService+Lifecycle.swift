@@ -41,12 +41,13 @@ extension ContainerdRuntimeService {
                 createdAt: Timestamp(nanoseconds: ImageService.wallClock()), spec: request.spec)
             record.anonymousVolumes = anonymous
             record.process = specification.process
+            record.logOptions = request.logOptions
             record.mounts = resolved.compactMap(\.description)
             record.healthcheck = healthcheck
             (record.limits, record.reservations) = (request.limits, request.reservations)
             record.networkNamespace = Self.namespacePath(request.network)
             try await createContainer(request.id, image: image, specification)
-            try await createTask(request.id, mounts: mounts.proto, hasTerminal: request.spec.tty == true)
+            try await createTask(request, mounts: mounts.proto)
             try record.write(to: directory + "/record.json")
             records[request.id] = record
             states[request.id] = LiveState(state: .created)
@@ -90,9 +91,10 @@ extension ContainerdRuntimeService {
     }
 
     private func createTask(
-        _ id: String, mounts: [Containerd_Types_Mount], hasTerminal: Bool
+        _ request: ContainerRequest, mounts: [Containerd_Types_Mount]
     ) async throws(SwarmError) {
-        let pipes = try openPipes(of: id, hasTerminal: hasTerminal)
+        let (id, hasTerminal) = (request.id, request.spec.tty == true)
+        let pipes = try openPipes(of: id, hasTerminal: hasTerminal, logOptions: request.logOptions)
         do {
             try await containerd("Tasks.Create") {
                 _ = try await client.tasks.create(

@@ -135,10 +135,11 @@ package actor ContainerdRuntimeService {
                 continue
             }
             records[id] = record
-            logFiles[id] = LogFile(path: base + "/\(id)/log")
+            logFiles[id] = LogFile(path: base + "/\(id)/log", options: record.logOptions ?? [:])
             states[id] = Self.state(running[id])
             if states[id]?.state == .exited {
                 try settle(id, exit: running[id])
+                logFiles[id]?.finish()
             } else {
                 try reopenPipes(of: id)
                 watchHealth(of: id)
@@ -165,7 +166,9 @@ package actor ContainerdRuntimeService {
     }
 
     private func reopenPipes(of id: String) throws(SwarmError) {
-        _ = try openPipes(of: id, hasTerminal: records[id]?.spec.tty == true)
+        let record = records[id]
+        _ = try openPipes(
+            of: id, hasTerminal: record?.spec.tty == true, logOptions: record?.logOptions ?? [:])
         attachPipes(of: id)
     }
 

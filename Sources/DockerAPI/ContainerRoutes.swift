@@ -39,10 +39,17 @@ extension EngineRoutes {
             }
             let lines = try await node.runtime.logs(info.id, try LogFormat.options(request))
             let format = LogFormat(request)
+            // A terminal's output is not framed: clients print it as it is.
+            let isTTY = info.request?.spec.tty == true
+            let rawHeaders: HTTPHeaders = ["Content-Type": "application/vnd.docker.raw-stream"]
             return Response(
-                .ok, headers: format.headers,
+                .ok, headers: isTTY ? rawHeaders : format.headers,
                 body: .stream { writer in
-                    for try await line in lines { try await writer.write(format.frame(line, of: nil)) }
+                    for try await line in lines {
+                        var frame = format.frame(line, of: nil)
+                        if isTTY { frame.moveReaderIndex(forwardBy: Self.frameHeaderBytes) }
+                        try await writer.write(frame)
+                    }
                 })
         }
     }
@@ -139,6 +146,9 @@ extension EngineRoutes {
             "Titles": ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"], "Processes": .array(rows),
         ]
     }
+
+    /// Of a frame: stream, padding, length.
+    private static let frameHeaderBytes = 8
 
     /// Between two readings; clients calculate shares from the difference.
     private static let readingInterval = Duration.seconds(1)
