@@ -22,13 +22,12 @@ struct FollowerProgress: Sendable {
 
 /// Sent and not yet acknowledged: bounded in bytes and in messages.
 struct InflightWindow: Sendable {
-    static let messagesMax = 256
     private var messages: Deque<(last: LogIndex, bytes: Int)> = []
     private(set) var bytes = 0
 
     var isEmpty: Bool { messages.isEmpty }
 
-    func hasRoom(bytesMax: Int) -> Bool { bytes < bytesMax && messages.count < Self.messagesMax }
+    func hasRoom(bytesMax: Int, messagesMax: Int) -> Bool { bytes < bytesMax && messages.count < messagesMax }
 
     mutating func add(last: LogIndex, bytes size: Int) {
         messages.append((last, size))

@@ -101,3 +101,20 @@ extension RaftMachine {
         return (farewell.map { [.send($0)] } ?? []) + becomeFollower(term: hardState.term, leader: nil, at: now)
     }
 }
+
+extension RecoveredState {
+    /// Makes this member the whole cluster, when the others are lost for good (`--force-new-cluster`).
+    ///
+    /// Everything in its log counts as committed from then on; what only the others held is gone. The batch must be
+    /// on disk before the machine recovers from this state.
+    package mutating func forceNewCluster(of id: MemberID) -> LogBatch {
+        let last = entries.last.map { ($0.index, $0.term) } ?? (snapshotIndex, snapshotTerm)
+        let alone = ClusterConfiguration(voters: [id])
+        let entry = Entry(
+            term: max(hardState.term, last.1), index: last.0 + 1, kind: .configuration, payload: alone.encoded())
+        entries.append(entry)
+        var batch = LogBatch(sequence: 0)
+        batch.entries = [entry]
+        return batch
+    }
+}

@@ -204,7 +204,8 @@ extension RaftMachine {
         case .pipelining:
             var effects: [RaftEffect] = []
             while follower.next <= log.lastIndex, follower.next > log.snapshotIndex,
-                follower.inflight.hasRoom(bytesMax: configuration.inflightBytesMax)
+                follower.inflight.hasRoom(
+                    bytesMax: configuration.inflightBytesMax, messagesMax: configuration.inflightMessagesMax)
             {
                 let message = appendMessage(to: member, next: follower.next, limit: log.lastIndex)
                 guard case .append(_, _, let entries, _, _) = message.body, let last = entries.last else { break }

@@ -132,6 +132,8 @@ package struct RaftConfiguration: Sendable {
     package var appendBytesMax = 1 << 20
     /// Sent and not yet acknowledged, for each member.
     package var inflightBytesMax = 4 << 20
+    /// Few, so that what is proposed meanwhile shares the next message.
+    package var inflightMessagesMax = 8
     package var logBytesMax = 256 << 20
     /// Kept after a snapshot, so that a member that is a little behind needs no snapshot.
     package var trailingEntriesMax: LogIndex = 512

@@ -4,7 +4,7 @@ import Testing
 @testable import Consensus
 
 @Suite struct RaftChaosTests {
-    @Test(arguments: 1...40)
+    @Test(arguments: 1...70)
     func `three members stay one whatever fails, and converge when it stops`(seed: Int) {
         let chaos = RaftChaos(members: 3)
         let run = chaos.run(seed: UInt64(seed))
@@ -12,7 +12,7 @@ import Testing
         #expect(run.isConverged, "seed \(seed)")
     }
 
-    @Test(arguments: 1...30)
+    @Test(arguments: 1...40)
     func `five members and two spares stay one while members change`(seed: Int) {
         var chaos = RaftChaos(members: 5, spares: 2)
         chaos.faults += [.reconfigure, .reconfigure, .reconfigure, .heal, .heal]
