@@ -13,6 +13,10 @@ import SwiftProtobuf
 extension ContainerdRuntimeService {
     package func create(_ request: ContainerRequest) async throws(SwarmError) {
         if records[request.id] != nil { return }
+        guard creating.insert(request.id).inserted else {
+            throw SwarmError(.conflict, "container \(request.id) is being created already")
+        }
+        defer { creating.remove(request.id) }
         let image = try await images.resolve(request.image)
         let directory = directory(of: request.id)
         let healthcheck = HealthConfig.merged(task: request.spec.healthcheck, image: image.configuration.healthcheck)

@@ -56,6 +56,8 @@ package actor ContainerdRuntimeService {
     var states: [String: LiveState] = [:]
     var execs = ExecTable()
     var watches: [String: HealthWatch] = [:]
+    /// Containers that are being made and have no record yet.
+    var creating: Set<String> = []
     /// Who waits for a container's removal; each gets its exit code.
     var removalWaiters: [String: [CheckedContinuation<Int, Never>]] = [:]
     var logFiles: [String: LogFile] = [:]
@@ -78,7 +80,12 @@ package actor ContainerdRuntimeService {
                 logger: logger)
             : nil
         self.supervisor = supervisor
-        client = try ContainerdClient(socket: configuration.containerdSocket ?? supervisor?.socket ?? "")
+        if let socket = configuration.containerdSocket {
+            client = try ContainerdClient(
+                socket: socket, namespace: Self.ownNamespace(dataDirectory: configuration.dataDirectory))
+        } else {
+            client = try ContainerdClient(socket: supervisor?.socket ?? "")
+        }
         images = ImageService(
             client: client, logger: logger,
             settings: try ImageService.settings(insecureRegistries: configuration.insecureRegistries))
@@ -95,8 +102,22 @@ package actor ContainerdRuntimeService {
             try makeDirectory(path)
         }
         if let supervisor { try await supervisor.start() }
+        if let socket = configuration.containerdSocket { try await checkForeign(socket) }
         listener = Task { await self.listen() }
         try await adopt()
+        await sweep()
+    }
+
+    /// A containerd that is not ours is not started by us: without it nothing works, and the user should know at once.
+    private func checkForeign(_ socket: String) async throws(SwarmError) {
+        do {
+            try await containerd("Version") {
+                _ = try await client.version.version(.init(), options: ContainerdClient.quick)
+            }
+        } catch {
+            throw SwarmError(
+                .unavailable, "no containerd answers on \(socket), which --containerd names", cause: error.description)
+        }
     }
 
     /// Containers stay; `everything` removes them and ends containerd.
@@ -283,16 +304,21 @@ package actor ContainerdRuntimeService {
             try await Task.sleep(for: pause)
             await resynchronize()
         }
+        var beats = 0
         while true {
             try await Task.sleep(for: Self.slowBeat)
             await resynchronize()
+            beats += 1
+            if beats % Self.sweepBeats == 0 { await sweep() }
         }
     }
 
     private static let slowBeat = Duration.seconds(10)
+    /// Every so many slow beats, orphans are looked for.
+    private static let sweepBeats = 6
 
     private func follow() async throws {
-        let filter = "namespace==\(client.namespace),topic~=^/tasks/(exit|oom)"
+        let filter = "namespace==\"\(client.namespace)\",topic~=^/tasks/(exit|oom)"
         var options = CallOptions.defaults
         options.waitForReady = true
         try await client.events.subscribe(.with { $0.filters = [filter] }, options: options) { response in
