@@ -62,6 +62,15 @@ package protocol ImageStore: Sendable {
     func tag(_ reference: String, as target: String) async throws(SwarmError)
     /// - Returns: Docker's lines of what was untagged and deleted.
     func removeImage(_ reference: String, force: Bool) async throws(SwarmError) -> [ImageRemoval]
+    /// Removes images without a tag, or with `all` every image, unless a container uses it.
+    /// - Returns: what was removed, and the bytes that this freed.
+    func prune(all: Bool) async throws(SwarmError) -> (removed: [ImageRemoval], bytes: Int64)
+    /// How the image was made, newest step first.
+    func history(_ reference: String) async throws(SwarmError) -> [ImageHistoryStep]
+    /// Writes images as one archive that ``load(_:)`` reads.
+    func save(
+        _ references: [String], to deliver: @escaping @Sendable ([UInt8]) async throws -> Void
+    ) async throws(SwarmError)
     /// The descriptor of an image in its registry, for digest pinning.
     func distribution(_ reference: String, registryAuth: String?) async throws(SwarmError) -> DistributionInfo
 }
@@ -356,6 +365,23 @@ package struct ImageProgress: Sendable, Equatable {
 
     package init(status: String, id: String? = nil, current: Int64? = nil, total: Int64? = nil) {
         (self.status, self.id, self.current, self.total) = (status, id, current, total)
+    }
+}
+
+/// One step of `docker history`.
+package struct ImageHistoryStep: Sendable, Equatable {
+    package var id: String
+    package var created: Timestamp
+    package var createdBy: String
+    package var comment: String
+    package var sizeBytes: Int64
+    package var tags: [String]
+
+    package init(
+        id: String, created: Timestamp, createdBy: String, comment: String, sizeBytes: Int64, tags: [String]
+    ) {
+        (self.id, self.created, self.createdBy, self.comment) = (id, created, createdBy, comment)
+        (self.sizeBytes, self.tags) = (sizeBytes, tags)
     }
 }
 

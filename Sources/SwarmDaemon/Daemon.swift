@@ -83,6 +83,6 @@ extension NameServer {
 
 enum LocalImages {
     static func make(_ service: ContainerdRuntimeService) -> any ImageStore {
-        LocalImageStore(service.images)
+        LocalImageStore(service)
     }
 }

@@ -27,7 +27,7 @@ extension ImageService {
         try await extract(layer, diffID: diffIDs[index], parent: parent, chainID: chain[index], lease)
     }
 
-    private func snapshotExists(_ key: String) async throws(SwarmError) -> Bool {
+    func snapshotExists(_ key: String) async throws(SwarmError) -> Bool {
         do {
             try await containerd("Snapshots.Stat") {
                 _ = try await client.snapshots.stat(
