@@ -27,14 +27,15 @@ enum FlagHelp {
     static func wrap(_ text: String, indent: Int, columns: Int) -> String {
         var indent = indent
         var lines: [Substring] = []
-        if columns - indent < columnMin {
+        if columns - 1 - indent < columnMin {
             indent = indentOfNarrow
             lines.append("")
         }
-        let width = max(columns - indent, columnMin)
+        // The last column stays free, and so does one more before text is broken at all.
+        let width = max(columns - 1 - indent, columnMin)
         for paragraph in text.split(separator: "\n", omittingEmptySubsequences: false) {
             var rest = paragraph
-            while rest.count > width, let space = rest.prefix(width - slackColumns).lastIndex(of: " ") {
+            while rest.count >= width, let space = rest.prefix(width - slackColumns).lastIndex(of: " ") {
                 lines.append(rest[..<space])
                 rest = rest[rest.index(after: space)...]
             }
