@@ -101,6 +101,9 @@ package actor KernelNetwork {
     }
 
     /// Compares the kernel with the last desired state and mends what differs.
+    ///
+    /// Rules that were loaded since the last look are loaded once more, since only what `nft` prints of them can be
+    /// compared later; that is one transaction, disturbs no flow and is no repair.
     /// - Returns: what was mended.
     package func repair() -> [String] {
         guard let desired else { return [] }
@@ -112,18 +115,27 @@ package actor KernelNetwork {
             logger.warning("network state unreadable", metadata: ["error": "\(error)"])
             return []
         }
-        if hostListing != nil, hostListing == listing(host, HostRuleset.tableName) {
-            observed.hostRuleset = hostRuleset
-        }
+        let isHostKnown = hostListing != nil
+        let known = Set(networkListings.keys)
+        if isHostKnown, hostListing == listing(host, HostRuleset.tableName) { observed.hostRuleset = hostRuleset }
         for (id, handles) in networkHandles where observed.networks[id] != nil {
-            guard let known = networkListings[id], known == listing(handles, BalancerTable.tableName) else {
+            guard let before = networkListings[id], before == listing(handles, BalancerTable.tableName) else {
                 continue
             }
             observed.networks[id]?.balancer = balancers[id]
         }
         let (_, done) = carryOut(NetworkPlanner.plan(desired, from: observed))
-        for line in done { logger.warning("network repaired", metadata: ["network.repair": "\(line)"]) }
-        return done
+        hostListing = listing(host, HostRuleset.tableName)
+        for (id, handles) in networkHandles { networkListings[id] = listing(handles, BalancerTable.tableName) }
+        let mended = done.filter { operation in
+            switch operation {
+            case .setHostRuleset: isHostKnown
+            case .setBalancer(let id, _): known.contains(id)
+            default: true
+            }
+        }.map(\.summary)
+        for line in mended { logger.warning("network repaired", metadata: ["network.repair": "\(line)"]) }
+        return mended
     }
 
     /// Closes all handles. With `removeEverything` no namespace, link, route, rule or mount of ours is left.
@@ -144,14 +156,14 @@ package actor KernelNetwork {
         host = nil
     }
 
-    private func carryOut(_ plan: NetworkPlanner.Plan) -> (report: NetworkReport, done: [String]) {
+    private func carryOut(_ plan: NetworkPlanner.Plan) -> (report: NetworkReport, done: [NetworkOperation]) {
         var report = NetworkReport()
-        var done: [String] = []
+        var done: [NetworkOperation] = []
         for (subject, words) in plan.refusals { report.add(subject, words) }
         for operation in plan.operations {
             do throws(SwarmError) {
                 try perform(operation)
-                done.append(operation.summary)
+                done.append(operation)
                 logger.debug("network operation", metadata: ["network.operation": "\(operation.summary)"])
             } catch {
                 report.add(operation.subject, error.description)

@@ -43,6 +43,10 @@ extension ImageService {
         } catch let error as SwarmError where error.code == .notFound {
             logger.info("image not found", metadata: ["image": "\(reference)", "error": "\(error)"])
             throw SwarmError(.notFound, "No such image: \(try Self.familiarName(reference))")
+        } catch let error as SwarmError where error.code == .unavailable {
+            // Docker's agent says only that the image is missing; why it could not be had is what a person needs.
+            let name = try Self.familiarName(reference)
+            throw SwarmError(.unavailable, "No such image: \(name): \(error.message)", cause: error.cause)
         } catch let error as SwarmError {
             throw error
         } catch {

@@ -35,6 +35,6 @@ runs() { [ "$(running "$1")" = "$2" ]; }
 # pids: the process ids of all containers, sorted.
 pids() { docker ps -q | xargs -r "$root/Scripts/cluster" docker 1 inspect --format '{{.State.Pid}}' | sort; }
 # A server that says its host name and its client's address.
-who='mkdir -p /www/cgi-bin; printf "#!/bin/sh\necho; echo \$(hostname) \$REMOTE_ADDR\n" >/www/cgi-bin/who; chmod +x /www/cgi-bin/who; exec httpd -f -p 80 -h /www'
+who='mkdir -p /www/cgi-bin; printf "#!/bin/sh\necho; a=\${REMOTE_ADDR##*:}; echo \$(hostname) \${a%%]}\n" >/www/cgi-bin/who; chmod +x /www/cgi-bin/who; exec httpd -f -p 80 -h /www'
 # ask TASK ARGS...: dig inside a task's network.
 ask() { local task=$1; shift; cluster enter 1 "$task" dig +short +time=2 +tries=1 "$@" @127.0.0.11; }
