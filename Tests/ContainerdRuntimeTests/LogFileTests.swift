@@ -31,7 +31,7 @@ import Testing
     }
 
     @Test func `lines come back in order, by stream, and from the end`() async throws {
-        try await Self.withLog { log, _ in
+        try await Self.withLog { (log, _) async throws in
             for number in 0..<10 { Self.append(log, "line \(number)", number % 2 == 0 ? .stdout : .stderr) }
             #expect(try await Self.read(log).count == 10)
             #expect(try await Self.read(log) { $0.stderr = false } == (0..<5).map { "line \($0 * 2)" })
@@ -47,7 +47,7 @@ import Testing
     }
 
     @Test func `the files are bounded, and tail reaches into the older one`() async throws {
-        try await Self.withLog(filesMax: 3) { log, base in
+        try await Self.withLog(filesMax: 3) { (log, base) async throws in
             let filler = String(repeating: "x", count: 1000)
             for number in 0..<400 { Self.append(log, "\(number) \(filler)") }
             let sizes = try FileManager.default.contentsOfDirectory(atPath: base).map {
@@ -66,7 +66,7 @@ import Testing
     }
 
     @Test func `times bound what is shown`() async throws {
-        try await Self.withLog { log, _ in
+        try await Self.withLog { (log, _) async throws in
             Self.append(log, "first")
             var times: [Timestamp] = []
             for try await line in log.lines(LogOptions()) { times.append(line.time) }
@@ -83,7 +83,7 @@ import Testing
     }
 
     @Test func `a follower sees everything across a change of files, and ends when the pipes are empty`() async throws {
-        try await Self.withLog { log, _ in
+        try await Self.withLog { (log, _) async throws in
             log.sourceOpened()
             let follower = Task { try await Self.read(log) { $0.follow = true } }
             let filler = String(repeating: "x", count: 500)
@@ -100,7 +100,7 @@ import Testing
     }
 
     @Test func `a reader that is too slow misses lines and holds nobody up`() async throws {
-        try await Self.withLog { log, _ in
+        try await Self.withLog { (log, _) async throws in
             var options = LogOptions()
             options.follow = true
             Self.append(log, "0")
@@ -121,7 +121,7 @@ import Testing
     }
 
     @Test func `a broken record is left out`() async throws {
-        try await Self.withLog { log, base in
+        try await Self.withLog { (log, base) async throws in
             Self.append(log, "good")
             let handle = try #require(FileHandle(forWritingAtPath: base + "/log"))
             try handle.seekToEnd()
