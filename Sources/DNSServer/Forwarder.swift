@@ -79,9 +79,13 @@ final class Forwarder: Sendable {
             .bind(host: servers.contains { $0.protocol == .inet6 } ? "::" : "0.0.0.0", port: 0)
         bound.whenFailure { _ in answer.succeed(nil) }
         bound.whenSuccess { channel in
-            for server in servers {
-                let envelope = AddressedEnvelope(remoteAddress: server, data: ByteBuffer(bytes: sent))
-                channel.writeAndFlush(envelope, promise: nil)
+            let writes = servers.map { server in
+                channel.writeAndFlush(AddressedEnvelope(remoteAddress: server, data: ByteBuffer(bytes: sent)))
+            }
+            // A node without a route to any of them knows so at once.
+            EventLoopFuture.whenAllComplete(writes, on: loop).whenSuccess { results in
+                let isHopeless = results.allSatisfy { result in if case .failure = result { true } else { false } }
+                if isHopeless { answer.succeed(nil) }
             }
         }
         answer.futureResult.whenComplete { result in
