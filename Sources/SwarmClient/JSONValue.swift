@@ -127,3 +127,7 @@ private struct JSONWriter {
         text += "\""
     }
 }
+
+extension JSONValue: ExpressibleByStringLiteral {
+    package init(stringLiteral value: String) { self = .string(value) }
+}

@@ -183,10 +183,11 @@ package enum OptionCheck {
 package enum EnvironmentFile {
     package static func parse(_ text: String, named path: String) throws(SwarmError) -> [String] {
         var lines: [String] = []
+        // A carriage return with its line feed is one character to Swift, and would split nowhere.
+        let text = text.replacing("\r\n", with: "\n")
         for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
             var line = String(line)
             if index == 0, line.hasPrefix("\u{feff}") { line.removeFirst() }
-            if line.hasSuffix("\r") { line.removeLast() }
             while line.first?.isWhitespace == true { line.removeFirst() }
             guard !line.isEmpty, !line.hasPrefix("#") else { continue }
             let key = line.keyAndValue.key

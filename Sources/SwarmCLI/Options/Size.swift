@@ -90,6 +90,11 @@ package enum Size {
     }
 }
 
+extension Timestamp {
+    /// As Go prints a time: `2026-11-24 23:31:39.39 +0000 UTC`.
+    package var goDescription: String { description.replacing("T", with: " ").replacing("Z", with: " +0000 UTC") }
+}
+
 /// How long ago something was, in Docker's rounding.
 package enum Age {
     package static func text(_ duration: Duration) -> String {

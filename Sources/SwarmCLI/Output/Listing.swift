@@ -18,9 +18,14 @@ package struct Listing: Sendable {
     package var rows: [[String: JSONValue]]
     /// What `--quiet` prints of each row.
     package var quietKey: String
+    /// Names that serve the default table or `--quiet` only, unknown to templates.
+    package var inner: Set<String>
 
-    package init(columns: [Column], shown: [String], quietKey: String = "ID", rows: [[String: JSONValue]] = []) {
-        (self.columns, self.shown, self.quietKey, self.rows) = (columns, shown, quietKey, rows)
+    package init(
+        columns: [Column], shown: [String], quietKey: String = "ID", inner: Set<String> = [],
+        rows: [[String: JSONValue]] = []
+    ) {
+        (self.columns, self.shown, self.quietKey, self.inner, self.rows) = (columns, shown, quietKey, inner, rows)
     }
 
     /// The text for one `--format`.
@@ -31,11 +36,11 @@ package struct Listing: Sendable {
         }
         switch format {
         case "", "table": return defaultTable
-        case "json": return rows.map { Self.document($0).compact + "\n" }.joined()
+        case "json": return rows.map { document($0).compact + "\n" }.joined()
         case let format where format.hasPrefix("table "): return try table(String(format.dropFirst(6)))
         default:
             let template = try OutputTemplate(format)
-            return try rows.map { try template.render(Self.document($0)) + "\n" }.joined()
+            return try rows.map { try template.render(document($0)) + "\n" }.joined()
         }
     }
 
@@ -48,7 +53,7 @@ package struct Listing: Sendable {
         let template = try OutputTemplate(text.trimmed)
         var titles: [String: JSONValue] = [:]
         for column in columns { titles[column.key] = .string(column.title) }
-        let documents = [Self.document(titles)] + rows.map(Self.document)
+        let documents = [document(titles)] + rows.map(document)
         let lines = try documents.map { document in
             try template.render(document).split(separator: "\t", omittingEmptySubsequences: false).map(String.init)
         }
@@ -63,8 +68,8 @@ package struct Listing: Sendable {
         }
     }
 
-    private static func document(_ row: [String: JSONValue]) -> JSONValue {
-        .object(row.sorted { $0.key < $1.key }.map { JSONMember($0.key, $0.value) })
+    private func document(_ row: [String: JSONValue]) -> JSONValue {
+        .object(row.filter { !inner.contains($0.key) }.sorted { $0.key < $1.key }.map { JSONMember($0.key, $0.value) })
     }
 }
 

@@ -23,7 +23,7 @@ package struct ServiceDescription: Sendable {
         if let config = spec.updateConfig { lines += rollout("UpdateConfig", "On update failure", config) }
         if let config = spec.rollbackConfig { lines += rollout("RollbackConfig", "On rollback failure", config) }
         lines += containerLines + mounts + files + resources + networks + endpoint + health
-        return lines.joined(separator: "\n").dropFirst() + "\n"
+        return lines.joined(separator: "\n") + "\n"
     }
 
     private var mode: [String] {

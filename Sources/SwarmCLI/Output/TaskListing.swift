@@ -33,7 +33,8 @@ package struct TaskListing: Sendable {
                 Column("ID", "ID"), Column("Name", "NAME"), Column("Image", "IMAGE"), Column("Node", "NODE"),
                 Column("DesiredState", "DESIRED STATE"), Column("CurrentState", "CURRENT STATE"),
                 Column("Error", "ERROR"), Column("Ports", "PORTS"),
-            ], shown: ["ID", "Name", "Image", "Node", "DesiredState", "CurrentState", "Error", "Ports"])
+            ], shown: ["ID", "Name", "Image", "Node", "DesiredState", "CurrentState", "Error", "Ports"],
+            quietKey: "FullID", inner: ["FullID"])
         let named = tasks.map { (task: $0, name: name($0)) }.sorted { left, right in
             if left.name != right.name { return NaturalOrder.precedes(left.name, right.name) }
             return (left.task.createdAt, left.task.id) > (right.task.createdAt, right.task.id)
@@ -51,7 +52,7 @@ package struct TaskListing: Sendable {
     private func row(_ task: SwarmTask, _ name: String) -> [String: JSONValue] {
         let image = task.spec.containerSpec?.image ?? ""
         return [
-            "ID": .string(truncates ? task.id.shortID : task.id), "Name": .string(name),
+            "ID": .string(truncates ? task.id.shortID : task.id), "FullID": .string(task.id), "Name": .string(name),
             "Image": .string(truncates ? ServiceListing.image(image) : image),
             "Node": .string(nodeNames[task.nodeID ?? ""] ?? task.nodeID ?? ""),
             "DesiredState": .string(Self.capitalized(task.desiredState.name)),

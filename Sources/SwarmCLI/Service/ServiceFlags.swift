@@ -1,7 +1,7 @@
 import SwarmCore
 
 /// The flags of `service create` and `service update`.
-enum ServiceFlags {
+package enum ServiceFlags {
     static let networks = FlagKind.list("network") { text throws(SwarmError) in _ = try NetworkOption.parse(text) }
     static let mounts = FlagKind.list("mount") { text throws(SwarmError) in _ = try MountOption.parse(text) }
     static let ports = FlagKind.list("port") { text throws(SwarmError) in _ = try PublishOption.parse(text) }
@@ -22,7 +22,7 @@ enum ServiceFlags {
         "detach", short: "d", .bool, "Exit immediately instead of waiting for the service to converge")
     static let quiet = Flag("quiet", short: "q", .bool, "Suppress progress output")
 
-    static let create: [Flag] = shared(isCreate: true) + [
+    package static let create: [Flag] = shared(isCreate: true) + [
         Flag("name", .string, "Service name"),
         Flag(
             "mode", .string, "Service mode (\"replicated\", \"global\", \"replicated-job\", \"global-job\")",
@@ -48,7 +48,7 @@ enum ServiceFlags {
         Flag("ulimit", ulimits, "Ulimit options", default: "[]"),
     ]
 
-    static let update: [Flag] = shared(isCreate: false) + [
+    package static let update: [Flag] = shared(isCreate: false) + [
         Flag("image", .string, "Service image tag"),
         Flag("args", .command, "Service command args"),
         Flag("force", .bool, "Force update even if no changes require it"),

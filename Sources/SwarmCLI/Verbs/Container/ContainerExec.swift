@@ -66,7 +66,7 @@ extension ContainerVerbs {
     }.endingFlagsAtArguments()
 
     /// A container by its own name, or the one of a task such as `web.1`.
-    private static func containerID(_ argument: String, _ invocation: Invocation) async throws -> String {
+    static func containerID(_ argument: String, _ invocation: Invocation) async throws -> String {
         do {
             let found: ContainerInspection = try await invocation.client.get("/containers/\(argument)/json")
             return found.id

@@ -44,7 +44,8 @@ enum ContainerVerbs {
         ]
     ) { invocation in
         let client = invocation.client
-        let found: ContainerInspection = try await client.get("/containers/\(invocation.arguments[0])/json")
+        let id = try await containerID(invocation.arguments[0], invocation)
+        let found: ContainerInspection = try await client.get("/containers/\(id)/json")
         var query = try LogFlags.query(invocation.flags, now: Timestamp(nanoseconds: WallClock.nanoseconds))
         if invocation.isOn("details") { query.append("details", "1") }
         var splitter = FrameSplitter()
@@ -92,7 +93,7 @@ package enum ContainerListing {
                 "Ports": .string(ports(container.ports ?? [])),
                 "Names": .string(
                     (container.names ?? []).map { $0.hasPrefix("/") ? String($0.dropFirst()) : $0 }.joined(separator: ",")),
-                "CreatedAt": .string(created.description), "State": .string(container.state ?? ""),
+                "CreatedAt": .string(created.goDescription), "State": .string(container.state ?? ""),
                 "Labels": .string(NetworkOptions.labels(container.labels)),
                 "Networks": .string((container.networkSettings?.networks ?? [:]).keys.sorted().joined(separator: ",")),
                 "Mounts": .string(mounts.joined(separator: ",")),

@@ -227,8 +227,9 @@ package enum ImageListing {
                 listing.rows.append([
                     "Repository": .string(entry.repository), "Tag": .string(entry.tag), "Digest": .string(entry.digest),
                     "ID": .string(truncates ? image.id.shortID : image.id),
-                    "CreatedSince": .string(Age.text(now - created) + " ago"), "CreatedAt": .string(created.description),
-                    "Size": .string(Size.human(image.sizeBytes ?? 0)),
+                    "CreatedSince": .string(Age.text(now - created) + " ago"), "CreatedAt": .string(created.goDescription),
+                    "Size": .string(Size.human(image.sizeBytes ?? 0)), "Containers": "N/A", "SharedSize": "N/A",
+                    "UniqueSize": "N/A",
                 ])
             }
         }

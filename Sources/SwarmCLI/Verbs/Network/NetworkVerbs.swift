@@ -197,7 +197,7 @@ package enum NetworkOptions {
                 "Driver": .string(network.driver ?? ""), "Scope": .string(network.scope ?? ""),
                 "IPv6": .string(String(network.ipv6 ?? false)), "IPv4": .string(String(network.ipv4 ?? true)),
                 "Internal": .string(String(network.isInternal ?? false)), "Labels": .string(labels(network.labels)),
-                "CreatedAt": .string(network.created?.description ?? ""),
+                "CreatedAt": .string((network.created ?? .zero).goDescription),
             ]
         }
         return listing

@@ -142,7 +142,8 @@ package enum NodeListing {
                 Column("ID", "ID"), Column("Hostname", "HOSTNAME"), Column("Status", "STATUS"),
                 Column("Availability", "AVAILABILITY"), Column("ManagerStatus", "MANAGER STATUS"),
                 Column("EngineVersion", "ENGINE VERSION"), Column("TLSStatus", "TLS STATUS"), Column("Self", ""),
-            ], shown: ["Marked", "Hostname", "Status", "Availability", "ManagerStatus", "EngineVersion"])
+            ], shown: ["Marked", "Hostname", "Status", "Availability", "ManagerStatus", "EngineVersion"],
+            inner: ["Marked"])
         listing.columns.append(Column("Marked", "ID"))
         let sorted = nodes.sorted {
             NaturalOrder.precedes($0.description.hostname ?? "", $1.description.hostname ?? "")
