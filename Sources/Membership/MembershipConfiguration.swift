@@ -39,6 +39,8 @@ package struct MembershipConfiguration: Sendable {
     /// Grows with log2(n / 32) above 32 members.
     package var exchangeInterval: Duration
     package var exchangesMax = 4
+    /// Members that are asked whether they live, after one exchange with somebody who doubts it.
+    package var questionsMax = 32
     package var exchangeTimeout: Duration = .seconds(10)
     /// One dead member is tried each interval.
     package var reconnectInterval: Duration
@@ -121,6 +123,21 @@ package struct MembershipConfiguration: Sendable {
         }
         return digits
     }
+}
+
+/// Wrong turns that a test can make the machine take, to prove that the checkers notice. Never set elsewhere.
+struct MembershipMutations: OptionSet, Sendable {
+    let rawValue: UInt32
+    static let losesRefutations = MembershipMutations(rawValue: 1 << 0)
+    static let ignoresOwnPauses = MembershipMutations(rawValue: 1 << 1)
+    static let believesDeathsByHearsay = MembershipMutations(rawValue: 1 << 2)
+    static let forgetsTheDead = MembershipMutations(rawValue: 1 << 3)
+    static let acceptsOlderIncarnations = MembershipMutations(rawValue: 1 << 4)
+    static let neverAsksHelpers = MembershipMutations(rawValue: 1 << 5)
+    static let takesMergedDeathsForTruth = MembershipMutations(rawValue: 1 << 6)
+    static let overfillsDatagrams = MembershipMutations(rawValue: 1 << 7)
+    static let suspectsForEver = MembershipMutations(rawValue: 1 << 8)
+    static let keepsOldAddresses = MembershipMutations(rawValue: 1 << 9)
 }
 
 /// Logarithms without a C library, equal on every machine.

@@ -41,6 +41,7 @@ extension MembershipMachine {
             announceSelf(above: claim.incarnation)
             return other.address == contact.address ? [] : [.identityContested(other.address)]
         }
+        guard !mutations.contains(.losesRefutations) else { return [] }
         statistics.refutations += 1
         health.change(by: 1)
         announceSelf(above: claim.incarnation)
@@ -56,13 +57,15 @@ extension MembershipMachine {
             return [.memberAlive(member)]
         }
         let before = record.member
-        let isNewer = claim.incarnation > before.incarnation
+        let isNewer =
+            claim.incarnation > before.incarnation
+            || (mutations.contains(.acceptsOlderIncarnations) && claim.incarnation < before.incarnation)
         let isContactNewer =
             claim.incarnation > record.contactIncarnation
             || (claim.incarnation == record.contactIncarnation && before.contact.precedes(contact))
         // Alive is the weakest word of an incarnation: it changes a status only with a higher one.
         guard isNewer || (claim.incarnation == before.incarnation && isContactNewer) else { return [] }
-        if isContactNewer {
+        if isContactNewer && !mutations.contains(.keepsOldAddresses) {
             record.member.contact = contact
             record.contactIncarnation = claim.incarnation
         }
@@ -155,7 +158,7 @@ extension MembershipMachine {
             return []
         }
         // First-hand evidence outweighs hearsay: the member gets the time to refute.
-        if now - record.lastHeard < configuration.silenceMin {
+        if now - record.lastHeard < configuration.silenceMin, !mutations.contains(.believesDeathsByHearsay) {
             statistics.doubtedDeaths += 1
             let doubt = Claim.Content.suspect(
                 by: accuser, silentMilliseconds: MembershipConfiguration.silenceMillisecondsMax)
@@ -193,7 +196,8 @@ extension MembershipMachine {
 
     /// Suspicion's end, but never while somebody is known to have heard the member lately.
     func deathDeadline(of record: Record) -> Instant? {
-        record.suspicion.map { suspicion in
+        guard !mutations.contains(.suspectsForEver) else { return nil }
+        return record.suspicion.map { suspicion in
             max(
                 suspicion.startedAt + suspicion.timeout,
                 record.lastHeard + configuration.silenceMin * health.factor)

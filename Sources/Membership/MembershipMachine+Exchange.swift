@@ -16,7 +16,8 @@ extension MembershipMachine {
     var needsJoin: Bool { !seeds.isEmpty && (!hasJoined || present.isEmpty) }
 
     var hasSomebodyToReconnect: Bool {
-        departed.contains { records[$0]?.member.status == .dead } || hasUnknownSeed
+        !mutations.contains(.forgetsTheDead)
+            && (departed.contains { records[$0]?.member.status == .dead } || hasUnknownSeed)
     }
 
     /// A seed at which no present member is known: perhaps the other half of a split cluster.
@@ -56,8 +57,33 @@ extension MembershipMachine {
         }
         records[state.from]?.lastHeard = now
         var effects: [MembershipEffect] = []
-        for member in state.members { effects += merge(member, from: state.from, at: now) }
+        var doubted: [Claim] = []
+        for member in state.members {
+            if let question = question(about: member, from: state.from) {
+                doubted.append(question)
+            } else {
+                effects += merge(member, from: state.from, at: now)
+            }
+        }
+        // Others merge too: each asks some.
+        for claim in doubted.shuffled(using: &generator).prefix(configuration.questionsMax) {
+            guard let address = records[claim.subject]?.member.contact.address else { continue }
+            effects.append(.send(GossipDatagram(from: id, body: .gossip, claims: [claim]), to: address))
+        }
         return effects
+    }
+
+    /// The other half of a healed split holds everybody here for suspect or dead. Whoever is present here is asked
+    /// instead of buried: it refutes if it lives, and is probed like everybody if it does not.
+    private func question(about theirs: Member, from peer: NodeID) -> Claim? {
+        guard theirs.status == .suspect || theirs.status == .dead, let ours = records[theirs.id]?.member,
+            ours.isPresent, theirs.incarnation >= ours.incarnation,
+            theirs.incarnation <= MembershipConfiguration.incarnationMax,
+            !mutations.contains(.takesMergedDeathsForTruth)
+        else { return nil }
+        let content = Claim.Content.suspect(
+            by: peer, silentMilliseconds: MembershipConfiguration.silenceMillisecondsMax)
+        return Claim(subject: theirs.id, incarnation: theirs.incarnation, content: content)
     }
 
     private mutating func merge(_ theirs: Member, from peer: NodeID, at now: Instant) -> [MembershipEffect] {
@@ -91,17 +117,14 @@ extension MembershipMachine {
         return mergeStatus(theirs, from: peer, at: now)
     }
 
-    /// The other half of a healed split holds everybody here for dead: each gets the time to refute.
+    /// What the peer says of this node, or of a member that is not present here.
     private mutating func mergeStatus(_ theirs: Member, from peer: NodeID, at now: Instant) -> [MembershipEffect] {
-        let isHereOrSelf = theirs.id == id || records[theirs.id]?.member.isPresent == true
         let content: Claim.Content
         switch theirs.status {
         case .alive: return []
-        case .suspect, .dead:
-            content =
-                isHereOrSelf
-                ? .suspect(by: peer, silentMilliseconds: MembershipConfiguration.silenceMillisecondsMax)
-                : .dead(by: peer)
+        case .suspect:
+            content = .suspect(by: peer, silentMilliseconds: MembershipConfiguration.silenceMillisecondsMax)
+        case .dead: content = .dead(by: peer)
         case .left: content = .left
         }
         return absorb(Claim(subject: theirs.id, incarnation: theirs.incarnation, content: content), at: now)

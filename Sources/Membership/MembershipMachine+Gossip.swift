@@ -63,7 +63,8 @@ extension MembershipMachine {
         var datagram = GossipDatagram(from: id, body: body)
         // Lifeguard's buddy system: whoever is suspected hears so from the first that talks to it.
         if let own = accusation(of: target) { datagram.claims.append(own) }
-        let room = configuration.datagramBytesMax - configuration.sealBytes - datagram.sizeBound
+        let bound = configuration.datagramBytesMax * (mutations.contains(.overfillsDatagrams) ? 2 : 1)
+        let room = bound - configuration.sealBytes - datagram.sizeBound
         let limit = configuration.transmitLimit(members: clusterSize)
         let rumours = queue.take(bytes: room, limit: limit)
         datagram.claims += rumours.filter { $0.subject != target || datagram.claims.isEmpty }

@@ -71,6 +71,10 @@ extension MembershipMachine {
     private mutating func askHelpers(at now: Instant) -> [MembershipEffect] {
         guard var current = probe, let record = records[current.target] else { return [] }
         current.hasAskedHelpers = true
+        guard !mutations.contains(.neverAsksHelpers) else {
+            probe = current
+            return []
+        }
         current.helpers = pick(configuration.indirectProbes) { $0.status == .alive && $0.id != current.target }
         probe = current
         let address = record.member.contact.address

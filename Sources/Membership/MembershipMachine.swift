@@ -27,6 +27,7 @@ package struct MembershipMachine: Sendable {
     package internal(set) var incarnation: Incarnation
     package internal(set) var statistics = MembershipStatistics()
     let configuration: MembershipConfiguration
+    var mutations: MembershipMutations = []
     var generator: SeededGenerator
     var phase = Phase.idle
     var health = LocalHealth()
@@ -199,6 +200,7 @@ package struct MembershipMachine: Sendable {
     /// A deadline that comes much too late means that this process did not run: what it did not hear in that time
     /// says nothing about others. Suspicions start again and everybody counts as just heard.
     private mutating func noticeOwnPause(at now: Instant) {
+        guard !mutations.contains(.ignoresOwnPauses) else { return }
         // What became due by the last event itself was due only then.
         guard let due = nextDeadline.map({ max($0, clock) }), now - due > configuration.ownPauseThreshold
         else { return }

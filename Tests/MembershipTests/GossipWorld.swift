@@ -75,6 +75,9 @@ struct GossipWorld {
     var blocked: Set<[NodeID]> = []
     var streamsWork = true
     let configuration: MembershipConfiguration
+    let mutations: MembershipMutations
+    /// What a checker found; a test that plants a fault wants some, every other none.
+    var violations: [String] = []
     var deaths: [Death] = []
     var effects: [(at: Instant, observer: NodeID, effect: MembershipEffect)] = []
     var keepsEffects = false
@@ -82,7 +85,10 @@ struct GossipWorld {
     var steps = 0
     private var incarnations: [NodeID: [NodeID: Incarnation]] = [:]
 
-    init(_ count: Int, seed: UInt64, configuration: MembershipConfiguration = .lan) {
+    init(
+        _ count: Int, seed: UInt64, configuration: MembershipConfiguration = .lan, mutations: MembershipMutations = []
+    ) {
+        self.mutations = mutations
         generator = SeededGenerator(seed: seed)
         self.configuration = configuration
         for number in 0..<count {
@@ -96,9 +102,10 @@ struct GossipWorld {
         let metadata = MemberMetadata(
             role: .worker, addresses: ["198.18.0.1:2377"], dataPathAddress: "198.18.0.1", version: "1.0")
         if let old = nodes[id] { byAddress[old.address] = nil }
-        let machine = MembershipMachine(
+        var machine = MembershipMachine(
             id: id, contact: Contact(address: address, metadata: metadata), incarnation: incarnation,
             seed: generator.next(), configuration: configuration)
+        machine.mutations = mutations
         nodes[id] = Node(machine: machine, address: address)
         byAddress[address] = id
         if !ids.contains(id) { ids.append(id) }
@@ -143,7 +150,8 @@ struct GossipWorld {
 
     mutating func run(for duration: Duration, until condition: ((GossipWorld) -> Bool)? = nil) {
         let end = now + duration
-        while let next = agenda.next, next <= end {
+        // With a planted fault the first finding is enough, and what follows it may never end.
+        while let next = agenda.next, next <= end, mutations.isEmpty || violations.isEmpty {
             guard let (at, happening) = agenda.popFirst() else { break }
             now = max(now, at)
             perform(happening)
@@ -213,7 +221,7 @@ struct GossipWorld {
         case .send(let datagram, let address):
             sent += 1
             if datagram.sizeBound > configuration.datagramBytesMax - configuration.sealBytes {
-                Issue.record("a datagram of \(datagram.sizeBound) bytes")
+                report("a datagram of \(datagram.sizeBound) bytes")
             }
             guard !isCut(id, address), generator.next() % 100 >= lossPercent else { return }
             let copies = generator.next() % 100 < duplicatePercent ? 2 : 1
@@ -259,15 +267,21 @@ struct GossipWorld {
 
     // MARK: Checkers
 
+    private mutating func report(_ violation: String) {
+        violations.append(violation)
+        if mutations.isEmpty { Issue.record("\(violation)") }
+    }
+
     /// What holds after every step.
     private mutating func check(_ id: NodeID) {
         // Whole views of a large cluster are looked at now and then.
         guard ids.count <= 9 || steps % 499 == 0, let machine = nodes[id]?.machine else { return }
         var counts = [0, 0, 0, 0]
         var known = incarnations[id] ?? [:]
+        var found: [String] = []
         func look(_ member: NodeID, _ incarnation: Incarnation) {
             if let before = known[member], before > incarnation {
-                Issue.record("\(id)'s view of \(member) went back from \(before) to \(incarnation)")
+                found.append("\(id)'s view of \(member) went back from \(before) to \(incarnation)")
             }
             known[member] = incarnation
         }
@@ -275,7 +289,7 @@ struct GossipWorld {
             counts[Int(record.member.status.rawValue)] += 1
             look(name, record.member.incarnation)
             if (record.suspicion != nil) != (record.member.status == .suspect) {
-                Issue.record("\(name) is \(record.member.status) without or with a suspicion")
+                found.append("\(name) is \(record.member.status) without or with a suspicion")
             }
         }
         look(id, machine.incarnation)
@@ -283,13 +297,14 @@ struct GossipWorld {
         let isConsistent =
             machine.records[id] == nil && machine.present.count == counts[0] + counts[1]
             && machine.suspects.count == counts[1] && machine.departed.count == counts[2] + counts[3]
-        if !isConsistent { Issue.record("the lists of \(id) do not match its table") }
+        if !isConsistent { found.append("the lists of \(id) do not match its table") }
         let isBounded =
             machine.queuedRumours <= (machine.records.count + 1) * (configuration.confirmationsMax + 1)
             && machine.localHealth <= MembershipConfiguration.localHealthMax
             && machine.relays.count <= configuration.relaysMax
             && machine.exchanges.count <= configuration.exchangesMax && machine.urgent.count <= ids.count
-        if !isBounded { Issue.record("a bound of \(id) is exceeded") }
+        if !isBounded { found.append("a bound of \(id) is exceeded") }
+        for violation in found { report(violation) }
     }
 
     /// Everybody that runs sees everybody that runs as alive, at its present address, and nobody else.
@@ -306,7 +321,7 @@ struct GossipWorld {
     /// Runs until converged; nil when it takes longer than the limit.
     mutating func timeToConverge(limit: Duration) -> Duration? {
         let start = now
-        while now - start <= limit {
+        while now - start <= limit, mutations.isEmpty || violations.isEmpty {
             if isConverged { return now - start }
             run(for: .milliseconds(50))
         }
