@@ -15,14 +15,13 @@ extension MembershipMachine {
     /// Nobody has answered yet, or nobody is left.
     var needsJoin: Bool { !seeds.isEmpty && (!hasJoined || present.isEmpty) }
 
+    /// Cheap, since every event asks: whether there is really somebody is looked at when the time has come.
     var hasSomebodyToReconnect: Bool {
         !mutations.contains(.forgetsTheDead)
-            && (departed.contains { records[$0]?.member.status == .dead } || hasUnknownSeed)
+            && (!departed.isEmpty || (hasJoined && !present.isEmpty && !seeds.isEmpty))
     }
 
     /// A seed at which no present member is known: perhaps the other half of a split cluster.
-    private var hasUnknownSeed: Bool { hasJoined && !present.isEmpty && seeds.contains(where: isUnknown) }
-
     private func isUnknown(_ seed: PeerAddress) -> Bool {
         seed != contact.address && !present.contains { records[$0]?.member.contact.address == seed }
     }
@@ -165,7 +164,7 @@ extension MembershipMachine {
         let dead = departed.filter { records[$0]?.member.status == .dead }
         if reconnectTurn % 4 == 3 || dead.isEmpty {
             let unknown = seeds.filter(isUnknown)
-            guard unknown.isEmpty else { return exchange(with: unknown[reconnectTurn / 4 % unknown.count], at: now) }
+            guard unknown.isEmpty || !hasJoined else { return exchange(with: unknown[reconnectTurn / 4 % unknown.count], at: now) }
         }
         guard !dead.isEmpty else { return [] }
         let target = dead[reconnectTurn % dead.count]

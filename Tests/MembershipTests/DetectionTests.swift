@@ -27,7 +27,7 @@ import Testing
         return (Distribution(first), Distribution(last))
     }
 
-    @Test(arguments: [(3, 30), (5, 40), (9, 25)])
+    @Test(arguments: [(2, 20), (3, 30), (5, 40), (9, 25)])
     func `a dead node of a small cluster is declared dead by all within about 1.2 s`(count: Int, seeds: Int) {
         let (first, last) = Self.detection(count, seeds: 1...UInt64(seeds), loss: 0)
         print("detection n=\(count): first \(first); last \(last)")
@@ -135,6 +135,20 @@ import Testing
         let healthy = world.deaths.filter { !stalled.contains($0.subject) }
         print("stalls: \(healthy.count) false deaths of healthy members, \(world.deaths.count) in all")
         #expect(healthy.isEmpty)
+    }
+
+    @Test func `where every datagram is swallowed, streams keep everybody alive and still find the dead`() {
+        for seed in 1...4 as ClosedRange<UInt64> {
+            var world = GossipWorld(5, seed: seed)
+            world.startAcquainted()
+            world.lossPercent = 100
+            world.run(for: .seconds(15))
+            #expect(world.deaths.isEmpty, "seed \(seed)")
+            let victim = world.ids[2]
+            world.crash(victim)
+            world.run(for: .seconds(40))
+            #expect(Set(world.deaths.map(\.subject)) == [victim], "seed \(seed)")
+        }
     }
 
     @Test func `one cut link between two members kills neither`() {
