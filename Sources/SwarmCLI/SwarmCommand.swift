@@ -12,17 +12,22 @@ package enum SwarmCommand {
         var root = Command(
             "swarmctl", "Manage a swarm of container hosts",
             children: [
-                ServiceVerbs.command, NodeVerbs.command, SwarmVerbs.command, NetworkVerbs.command, ImageVerbs.command,
-                ContainerVerbs.command, TaskVerbs.command, FileVerbs.secrets, FileVerbs.configs, SystemVerbs.version,
+                ServiceVerbs.command, NodeVerbs.command, SwarmVerbs.command, NetworkVerbs.command,
+                ImageVerbs.command,
+                ContainerVerbs.command, TaskVerbs.command, FileVerbs.secrets, FileVerbs.configs,
+                SystemVerbs.version,
                 SystemVerbs.info, SystemVerbs.events, TaskVerbs.processID, ContainerVerbs.list.named("ps"),
-                ContainerVerbs.logs, ContainerVerbs.exec, ImageVerbs.list.named("images"), ImageVerbs.pull.hidden(),
+                ContainerVerbs.logs, ContainerVerbs.exec, ImageVerbs.list.named("images"),
+                ImageVerbs.pull.hidden(),
                 ImageVerbs.load.hidden(), ImageVerbs.importing.hidden(), ImageVerbs.tag.hidden(),
                 ImageVerbs.remove.named("rmi").hidden(),
             ])
         root.usage = "[OPTIONS] COMMAND [ARG...]"
         root.isInterspersed = false
         root.flags = [
-            Flag("host", short: "H", .string, "Daemon socket to connect to", default: "\"\(EngineHost.standard)\""),
+            Flag(
+                "host", short: "H", .string, "Daemon socket to connect to",
+                default: "\"\(EngineHost.standard)\""),
             Flag("debug", short: "D", .bool, "Print the causes of errors"),
             Flag("version", short: "v", .bool, "Print version information and quit"),
         ]
@@ -40,7 +45,8 @@ package enum SwarmCommand {
     }
 
     /// Runs one command line and returns its exit status.
-    package static func run(_ words: [String], console: Console, environment: [String: String]) async -> Int32 {
+    package static func run(_ words: [String], console: Console, environment: [String: String]) async -> Int32
+    {
         do {
             try await dispatch(words, console, environment)
             return 0
@@ -78,7 +84,9 @@ package enum SwarmCommand {
             }
             (command, path) = (child, "\(path) \(child.name)")
         }
-        guard let parsed = try parse(Array(rest), command, path, console), let action = command.action else { return }
+        guard let parsed = try parse(Array(rest), command, path, console), let action = command.action else {
+            return
+        }
         let help = CommandHelp(command: command, path: path, columns: console.columns)
         if let complaint = command.arguments.complaint(parsed.arguments.count) {
             throw CommandFailure(help.refusal(complaint: complaint), status: CommandFailure.usageStatus)

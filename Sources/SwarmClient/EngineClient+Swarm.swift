@@ -53,7 +53,9 @@ extension EngineClient {
         return try await get("/tasks", query)
     }
 
-    package func task(_ argument: String) async throws(SwarmError) -> SwarmTask { try await get("/tasks/" + argument) }
+    package func task(_ argument: String) async throws(SwarmError) -> SwarmTask {
+        try await get("/tasks/" + argument)
+    }
 
     // MARK: Nodes
 
@@ -63,7 +65,9 @@ extension EngineClient {
         return try await get("/nodes", query)
     }
 
-    package func node(_ argument: String) async throws(SwarmError) -> Node { try await get("/nodes/" + argument) }
+    package func node(_ argument: String) async throws(SwarmError) -> Node {
+        try await get("/nodes/" + argument)
+    }
 
     package func updateNode(_ node: Node, to spec: NodeSpec) async throws(SwarmError) {
         try await post("/nodes/\(node.id)/update", ["version": String(node.version.index)], body: spec)
@@ -82,7 +86,8 @@ extension EngineClient {
     ) async throws(SwarmError) {
         let query: Query = [
             "version": String(cluster.version.index), "rotateWorkerToken": String(rotate.workerToken),
-            "rotateManagerToken": String(rotate.managerToken), "rotateManagerUnlockKey": String(rotate.unlockKey),
+            "rotateManagerToken": String(rotate.managerToken),
+            "rotateManagerUnlockKey": String(rotate.unlockKey),
         ]
         try await post("/swarm/update", query, body: spec)
     }
@@ -104,7 +109,8 @@ extension EngineClient {
         return try await get("/networks", query)
     }
 
-    package func network(_ argument: String, scope: String? = nil) async throws(SwarmError) -> NetworkSummary {
+    package func network(_ argument: String, scope: String? = nil) async throws(SwarmError) -> NetworkSummary
+    {
         try await get("/networks/" + argument, scope.map { ["scope": $0] } ?? [:])
     }
 
@@ -129,7 +135,9 @@ extension EngineClient {
     }
 
     /// Decodes the answer of a creation.
-    package func create(_ path: String, body: some Encodable & Sendable) async throws(SwarmError) -> CreatedObject {
+    package func create(_ path: String, body: some Encodable & Sendable) async throws(SwarmError)
+        -> CreatedObject
+    {
         try Self.decode(try await post(path, body: body))
     }
 }

@@ -55,7 +55,8 @@ package final class EngineClient: Sendable {
     /// Sends a JSON body and returns the answer's bytes.
     @discardableResult
     package func post(
-        _ path: String, _ query: Query = [:], body: some Encodable & Sendable, headers: [(String, String)] = []
+        _ path: String, _ query: Query = [:], body: some Encodable & Sendable,
+        headers: [(String, String)] = []
     ) async throws(SwarmError) -> [UInt8] {
         let encoded = try Self.encode(body)
         let headers = headers + [("Content-Type", "application/json")]
@@ -77,7 +78,8 @@ package final class EngineClient: Sendable {
         _ path: String, _ query: Query = [:], contentType: String, from source: FileBytes
     ) async throws(SwarmError) -> EngineStream {
         let body = HTTPClientRequest.Body.stream(source, length: .unknown)
-        let response = try await open(.post, path, query, headers: [("Content-Type", contentType)], body: body)
+        let response = try await open(
+            .post, path, query, headers: [("Content-Type", contentType)], body: body)
         return EngineStream(body: response.body)
     }
 
@@ -109,7 +111,8 @@ package final class EngineClient: Sendable {
             let buffer = try await response.body.collect(upTo: Self.answerBytesMax)
             return Array(buffer.readableBytesView)
         } catch {
-            throw SwarmError(.unavailable, "the connection to \(host) broke before the answer ended", cause: "\(error)")
+            throw SwarmError(
+                .unavailable, "the connection to \(host) broke before the answer ended", cause: "\(error)")
         }
     }
 
@@ -122,7 +125,8 @@ package final class EngineClient: Sendable {
         let text = "\(error)"
         if text.contains("ermission denied") || text.contains("errno: 13)") {
             return SwarmError(
-                .permissionDenied, "permission denied while trying to connect to the engine at \(host): run as root")
+                .permissionDenied,
+                "permission denied while trying to connect to the engine at \(host): run as root")
         }
         return SwarmError(
             .unavailable, "Cannot connect to the Docker daemon at \(host). Is swarmd running?")
@@ -165,7 +169,9 @@ package enum HTTPVerb: Sendable {
 package enum EngineRefusal {
     /// An error in Docker's words: the prefix is what scripts look for.
     package static func error(status: Int, body: [UInt8]) -> SwarmError {
-        let message = (try? JSONValue(parsing: body))?["message"]?.text ?? trimmed(String(decoding: body, as: UTF8.self))
+        let message =
+            (try? JSONValue(parsing: body))?["message"]?.text
+            ?? trimmed(String(decoding: body, as: UTF8.self))
         let code: SwarmError.Code =
             switch status {
             case 400: .invalidArgument
@@ -179,7 +185,8 @@ package enum EngineRefusal {
             }
         guard !message.isEmpty else {
             return SwarmError(
-                code, "request returned status \(status), check if the server supports the requested API version")
+                code,
+                "request returned status \(status), check if the server supports the requested API version")
         }
         return SwarmError(code, "Error response from daemon: \(message)")
     }

@@ -21,7 +21,8 @@ package struct EngineHost: Sendable, Equatable, CustomStringConvertible {
         description = text
         guard let separator = text.firstRange(of: "://") else {
             throw SwarmError(
-                .invalidArgument, "unable to parse docker host `\(text)`: write unix:///path or tcp://host:port")
+                .invalidArgument,
+                "unable to parse docker host `\(text)`: write unix:///path or tcp://host:port")
         }
         let rest = String(text[separator.upperBound...])
         switch text[..<separator.lowerBound] {
@@ -36,7 +37,8 @@ package struct EngineHost: Sendable, Equatable, CustomStringConvertible {
             transport = .tcp(host: String(host), port: port)
         case let scheme:
             throw SwarmError(
-                .invalidArgument, "the scheme '\(scheme)' of '\(text)' is not supported: use unix:// or tcp://")
+                .invalidArgument,
+                "the scheme '\(scheme)' of '\(text)' is not supported: use unix:// or tcp://")
         }
     }
 

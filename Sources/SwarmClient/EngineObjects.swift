@@ -8,7 +8,9 @@ package struct CreatedObject: Sendable, Decodable {
     package var id: String
     package var warnings: [String]
 
-    enum CodingKeys: String, CodingKey { case id = "ID", lowerID = "Id", warnings = "Warnings", warning = "Warning" }
+    enum CodingKeys: String, CodingKey {
+        case id = "ID", lowerID = "Id", warnings = "Warnings", warning = "Warning"
+    }
 
     package init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: CodingKeys.self)
@@ -34,7 +36,8 @@ package struct NetworkSummary: Sendable, Decodable {
     package var labels: [String: String]?
 
     enum CodingKeys: String, CodingKey {
-        case id = "Id", name = "Name", driver = "Driver", scope = "Scope", isInternal = "Internal", ingress = "Ingress",
+        case id = "Id", name = "Name", driver = "Driver", scope = "Scope", isInternal = "Internal", ingress =
+            "Ingress",
             ipv6 = "EnableIPv6", ipv4 = "EnableIPv4", created = "Created", labels = "Labels"
     }
 }
@@ -48,7 +51,8 @@ package struct NetworkCreation: Sendable, Encodable {
         package var AuxiliaryAddresses: [String: String]?
 
         package init(
-            subnet: String? = nil, range: String? = nil, gateway: String? = nil, auxiliary: [String: String]? = nil
+            subnet: String? = nil, range: String? = nil, gateway: String? = nil,
+            auxiliary: [String: String]? = nil
         ) {
             (Subnet, IPRange, Gateway, AuxiliaryAddresses) = (subnet, range, gateway, auxiliary)
         }
@@ -121,7 +125,8 @@ package struct ContainerSummary: Sendable, Decodable {
     package var mounts: [Mount]?
 
     enum CodingKeys: String, CodingKey {
-        case id = "Id", names = "Names", image = "Image", command = "Command", created = "Created", ports = "Ports",
+        case id = "Id", names = "Names", image = "Image", command = "Command", created = "Created", ports =
+            "Ports",
             labels = "Labels", state = "State", status = "Status", sizeBytes = "SizeRw",
             networkSettings = "NetworkSettings", mounts = "Mounts"
     }
@@ -156,7 +161,8 @@ package struct ImageSummary: Sendable, Decodable {
     package var labels: [String: String]?
 
     enum CodingKeys: String, CodingKey {
-        case id = "Id", repoTags = "RepoTags", repoDigests = "RepoDigests", created = "Created", sizeBytes = "Size",
+        case id = "Id", repoTags = "RepoTags", repoDigests = "RepoDigests", created = "Created", sizeBytes =
+            "Size",
             labels = "Labels"
     }
 }
@@ -251,7 +257,9 @@ package struct ExecStart: Sendable, Encodable {
     package var Tty: Bool
     package var ConsoleSize: [Int]?
 
-    package init(detach: Bool, tty: Bool, consoleSize: [Int]?) { (Detach, Tty, ConsoleSize) = (detach, tty, consoleSize) }
+    package init(detach: Bool, tty: Bool, consoleSize: [Int]?) {
+        (Detach, Tty, ConsoleSize) = (detach, tty, consoleSize)
+    }
 }
 
 /// `GET /exec/{id}/json`'s answer.

@@ -114,7 +114,8 @@ package struct FrameSplitter: Sendable {
         var frames: [Frame] = []
         var position = 0
         while rest.count - position >= Self.headerBytes {
-            guard let stream = Stream(rawValue: rest[position]), rest[position + 1..<position + 4].allSatisfy({ $0 == 0 })
+            guard let stream = Stream(rawValue: rest[position]),
+                rest[position + 1..<position + 4].allSatisfy({ $0 == 0 })
             else {
                 frames.append(Frame(stream: .stdout, bytes: Array(rest[position...])))
                 position = rest.count

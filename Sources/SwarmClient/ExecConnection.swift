@@ -44,7 +44,8 @@ package struct ExecConnection: Sendable {
         @Sendable func wrap(_ channel: any NIOCore.Channel) -> EventLoopFuture<Channel> {
             channel.eventLoop.makeCompletedFuture {
                 try Channel(
-                    wrappingChannelSynchronously: channel, configuration: .init(isOutboundHalfClosureEnabled: true))
+                    wrappingChannelSynchronously: channel,
+                    configuration: .init(isOutboundHalfClosureEnabled: true))
             }
         }
         do {

@@ -5,7 +5,8 @@ import SwarmModel
 import Testing
 
 @Suite struct ConvergenceTests {
-    static let node = Node(id: "n", description: NodeDescription(hostname: "node1"), status: NodeStatus(state: "ready"))
+    static let node = Node(
+        id: "n", description: NodeDescription(hostname: "node1"), status: NodeStatus(state: "ready"))
 
     static func seen(
         _ states: [TaskState], update: UpdateStatus? = nil, err: String? = nil, global: Bool = false
@@ -30,7 +31,8 @@ import Testing
         var (lines, outcome) = convergence.observe(Self.seen([.preparing, .running]), at: Self.at(0))
         #expect(
             lines.map(\.text) == [
-                "overall progress: 1 out of 2 tasks", "1/2: preparing [=====>    ]", "2/2: running   [=========>]",
+                "overall progress: 1 out of 2 tasks", "1/2: preparing [=====>    ]",
+                "2/2: running   [=========>]",
             ])
         #expect(outcome == .waiting)
         (lines, outcome) = convergence.observe(Self.seen([.running, .running]), at: Self.at(1))
@@ -46,7 +48,8 @@ import Testing
     @Test func `a failure while it is verified starts the wait anew`() {
         var convergence = Convergence()
         _ = convergence.observe(Self.seen([.running]), at: Self.at(0))
-        let (lines, _) = convergence.observe(Self.seen([.starting], err: "task: non-zero exit (1)"), at: Self.at(4))
+        let (lines, _) = convergence.observe(
+            Self.seen([.starting], err: "task: non-zero exit (1)"), at: Self.at(4))
         #expect(lines.map(\.text).contains("1/1: task: non-zero exit (1)"))
         _ = convergence.observe(Self.seen([.running]), at: Self.at(5))
         #expect(convergence.observe(Self.seen([.running]), at: Self.at(9.9)).outcome == .waiting)
@@ -68,7 +71,8 @@ import Testing
 
     @Test func `a paused update is an error, an old pause is not`() {
         var convergence = Convergence()
-        _ = convergence.observe(Self.seen([.running], update: UpdateStatus(state: "updating")), at: Self.at(0))
+        _ = convergence.observe(
+            Self.seen([.running], update: UpdateStatus(state: "updating")), at: Self.at(0))
         let paused = UpdateStatus(state: "paused", message: "update paused due to failure")
         #expect(
             convergence.observe(Self.seen([.running], update: paused), at: Self.at(1)).outcome
@@ -88,7 +92,26 @@ import Testing
             ])
         let done = UpdateStatus(state: "rollback_completed", message: "rollback completed")
         _ = convergence.observe(Self.seen([.running], update: done), at: Self.at(1))
-        #expect(convergence.observe(Self.seen([.running], update: done), at: Self.at(6)).outcome == .converged)
+        #expect(
+            convergence.observe(Self.seen([.running], update: done), at: Self.at(6)).outcome == .converged)
+    }
+
+    @Test func `a task that is not started again ends the wait`() {
+        var seen = Self.seen([.failed], err: "task: non-zero exit (1)")
+        seen.service.spec.taskTemplate.restartPolicy = RestartPolicy(condition: "none")
+        seen.tasks[0].desiredState = .shutdown
+        var convergence = Convergence()
+        #expect(
+            convergence.observe(seen, at: Self.at(0)).outcome
+                == .failed("service svc did not converge, its restart condition is \"none\": task: non-zero exit (1)"))
+        seen.tasks[0].status = TaskStatus(state: .complete)
+        #expect(convergence.observe(seen, at: Self.at(1)).outcome == .converged)
+    }
+
+    @Test func `a global service without tasks waits for them`() {
+        var convergence = Convergence()
+        let (lines, outcome) = convergence.observe(Self.seen([], global: true), at: Self.at(0))
+        #expect(lines.map(\.text) == ["overall progress: waiting for new tasks"] && outcome == .waiting)
     }
 
     @Test func `a service without replicas is there at once`() {
@@ -105,7 +128,8 @@ import Testing
 
     @Test func `a job ends when all have completed`() {
         var service = Service(id: "svc", spec: ServiceSpec(name: "job"))
-        service.spec.mode = ServiceMode(replicatedJob: ReplicatedJobMode(maxConcurrent: 2, totalCompletions: 2))
+        service.spec.mode = ServiceMode(
+            replicatedJob: ReplicatedJobMode(maxConcurrent: 2, totalCompletions: 2))
         service.jobStatus = JobStatus(jobIteration: ObjectVersion(index: 3))
         func seen(_ states: [TaskState]) -> ServiceObservation {
             let tasks = states.enumerated().map { index, state in
@@ -127,7 +151,10 @@ import Testing
 @Suite struct ProgressDisplayTests {
     @Test func `without a terminal only changes are written`() {
         var display = ProgressDisplay(isTerminal: false, columns: 80)
-        let lines = [ProgressLine("overall", "overall progress: 0 out of 1 tasks"), ProgressLine("1/1", "1/1: starting  [=======>  ]")]
+        let lines = [
+            ProgressLine("overall", "overall progress: 0 out of 1 tasks"),
+            ProgressLine("1/1", "1/1: starting  [=======>  ]"),
+        ]
         #expect(display.show(lines) == "overall progress: 0 out of 1 tasks\n1/1: starting\n")
         #expect(display.show(lines) == "")
         #expect(display.show([ProgressLine("1/1", "1/1: running   [=========>]")]) == "1/1: running\n")
@@ -135,7 +162,9 @@ import Testing
 
     @Test func `on a terminal all lines are drawn anew in place`() {
         var display = ProgressDisplay(isTerminal: true, columns: 80)
-        #expect(display.show([ProgressLine("a", "one"), ProgressLine("b", "two")]) == "one\u{1b}[K\ntwo\u{1b}[K\n")
+        #expect(
+            display.show([ProgressLine("a", "one"), ProgressLine("b", "two")]) == "one\u{1b}[K\ntwo\u{1b}[K\n"
+        )
         #expect(display.show([ProgressLine("a", "ONE")]) == "\u{1b}[2AONE\u{1b}[K\ntwo\u{1b}[K\n")
     }
 }
@@ -145,9 +174,12 @@ import Testing
         let bytes: [UInt8] = [1, 0, 0, 0, 0, 0, 0, 3, 0x61, 0x62, 0x0a, 2, 0, 0, 0, 0, 0, 0, 1, 0x65]
         for cut in 0...bytes.count {
             var splitter = FrameSplitter()
-            let frames = splitter.frames(adding: Array(bytes[..<cut])) + splitter.frames(adding: Array(bytes[cut...]))
+            let frames =
+                splitter.frames(adding: Array(bytes[..<cut])) + splitter.frames(adding: Array(bytes[cut...]))
             #expect(
-                frames == [.init(stream: .stdout, bytes: [0x61, 0x62, 0x0a]), .init(stream: .stderr, bytes: [0x65])])
+                frames == [
+                    .init(stream: .stdout, bytes: [0x61, 0x62, 0x0a]), .init(stream: .stderr, bytes: [0x65]),
+                ])
         }
     }
 
@@ -155,18 +187,21 @@ import Testing
         let bytes = Array("{\"a\":1}\r\n{}\nrest".utf8)
         for cut in 0...bytes.count {
             var splitter = LineSplitter()
-            let lines = splitter.lines(adding: Array(bytes[..<cut])) + splitter.lines(adding: Array(bytes[cut...]))
+            let lines =
+                splitter.lines(adding: Array(bytes[..<cut])) + splitter.lines(adding: Array(bytes[cut...]))
             #expect(lines.map { String(decoding: $0, as: UTF8.self) } == ["{\"a\":1}", "{}"])
             #expect(String(decoding: splitter.remainder(), as: UTF8.self) == "rest")
         }
     }
 
     @Test func `JSON keeps order, digits and every character`() throws {
-        let text = #"{"b":[1,2.50,-1e3,12345678901234567890],"a":{"x":null,"y":true,"z":false},"s":"\u00e9\ud83d\ude00\n\"\\/"}"#
+        let text =
+            #"{"b":[1,2.50,-1e3,12345678901234567890],"a":{"x":null,"y":true,"z":false},"s":"\u00e9\ud83d\ude00\n\"\\/"}"#
         let value = try JSONValue(parsing: Array(text.utf8))
         #expect(
             value.compact
-                == #"{"b":[1,2.50,-1e3,12345678901234567890],"a":{"x":null,"y":true,"z":false},"s":"é😀\n\"\\/"}"#)
+                == #"{"b":[1,2.50,-1e3,12345678901234567890],"a":{"x":null,"y":true,"z":false},"s":"é😀\n\"\\/"}"#
+        )
     }
 
     @Test(arguments: ["", "{", "[1,]", "{\"a\"}", "tru", "\"abc", "1 2", String(repeating: "[", count: 1000)])

@@ -5,10 +5,12 @@ import Testing
 
 @Suite struct FlagParserTests {
     static let flags: [Flag] = [
-        Flag("detach", short: "d", .bool, "Exit immediately"), Flag("quiet", short: "q", .bool, "Suppress output"),
+        Flag("detach", short: "d", .bool, "Exit immediately"),
+        Flag("quiet", short: "q", .bool, "Suppress output"),
         Flag("name", .string, "Service name"), Flag("replicas", .uint, "Number of tasks"),
         Flag(
-            "publish", short: "p", .list("port") { text throws(SwarmError) in _ = try PublishOption.parse(text) },
+            "publish", short: "p",
+            .list("port") { text throws(SwarmError) in _ = try PublishOption.parse(text) },
             "Publish a port"),
         Flag("filter", short: "f", .filter, "Filter output"),
     ]
@@ -79,15 +81,19 @@ import Testing
         #expect(Self.complaint("--=x") == "bad flag syntax: --=x")
         #expect(
             Self.complaint("--replicas", "x")
-                == "invalid argument \"x\" for \"--replicas\" flag: strconv.ParseUint: parsing \"x\": invalid syntax")
+                == "invalid argument \"x\" for \"--replicas\" flag: strconv.ParseUint: parsing \"x\": invalid syntax"
+        )
         #expect(
             Self.complaint("--detach=x")
-                == "invalid argument \"x\" for \"-d, --detach\" flag: strconv.ParseBool: parsing \"x\": invalid syntax")
+                == "invalid argument \"x\" for \"-d, --detach\" flag: strconv.ParseBool: parsing \"x\": invalid syntax"
+        )
         #expect(
-            Self.complaint("-p", "x") == "invalid argument \"x\" for \"-p, --publish\" flag: invalid containerPort: x")
+            Self.complaint("-p", "x")
+                == "invalid argument \"x\" for \"-p, --publish\" flag: invalid containerPort: x")
         #expect(
             Self.complaint("-f", "x")
-                == "invalid argument \"x\" for \"-f, --filter\" flag: bad format of filter (expected name=value)")
+                == "invalid argument \"x\" for \"-f, --filter\" flag: bad format of filter (expected name=value)"
+        )
     }
 
     @Test func `help is asked for by either spelling`() throws {
@@ -100,7 +106,8 @@ import Testing
 @Suite struct CommandLineTests {
     static func run(_ words: String...) async -> Int32 {
         await SwarmCommand.run(
-            words, console: Console(output: Discarded.descriptor, errors: Discarded.descriptor), environment: [:])
+            words, console: Console(output: Discarded.descriptor, errors: Discarded.descriptor),
+            environment: [:])
     }
 
     @Test func `misuse ends with 125`() async {
@@ -126,7 +133,9 @@ import Testing
     @Test func `bad values are refused before an engine is asked`() async {
         let host = "unix:///nonexistent/swarmd.sock"
         #expect(await Self.run("-H", host, "service", "create", "--replicas", "x", "busybox") == 125)
-        #expect(await Self.run("-H", host, "service", "create", "--mode", "global", "--replicas", "2", "busybox") == 1)
+        #expect(
+            await Self.run("-H", host, "service", "create", "--mode", "global", "--replicas", "2", "busybox")
+                == 1)
     }
 
     @Test func `help and refusals read as docker's`() {

@@ -55,7 +55,8 @@ func complaint(_ body: () throws -> Void) -> String? {
                     type: "bind", source: "/a", target: "/b", readOnly: true,
                     bindOptions: BindOptions(propagation: "rshared")))
         let volume = try MountOption.parse(
-            "src=data,dst=/d,volume-driver=local,volume-opt=type=nfs,\"volume-opt=o=a,b\",volume-label=k=v,volume-nocopy")
+            "src=data,dst=/d,volume-driver=local,volume-opt=type=nfs,\"volume-opt=o=a,b\",volume-label=k=v,volume-nocopy"
+        )
         #expect(volume.type == "volume" && volume.source == "data")
         #expect(
             volume.volumeOptions
@@ -67,10 +68,15 @@ func complaint(_ body: () throws -> Void) -> String? {
     }
 
     @Test(arguments: [
-        ("foo", "invalid field 'foo' must be a key=value pair"), ("type=bind,source=/a", "target is required"),
+        ("foo", "invalid field 'foo' must be a key=value pair"),
+        ("type=bind,source=/a", "target is required"),
         ("type=tmpfs,destination=/x,tmpfs-size=foo", "invalid value for tmpfs-size: foo"),
-        ("type=volume,target=/a,bind-propagation=shared", "cannot mix 'bind-*' options with mount type 'volume'"),
-        ("target=/a,foo=bar", "unexpected key 'foo' in 'foo=bar'"), ("target=/a,readonly=x", "invalid value for readonly: x"),
+        (
+            "type=volume,target=/a,bind-propagation=shared",
+            "cannot mix 'bind-*' options with mount type 'volume'"
+        ),
+        ("target=/a,foo=bar", "unexpected key 'foo' in 'foo=bar'"),
+        ("target=/a,readonly=x", "invalid value for readonly: x"),
     ])
     func `bad mounts are refused in words`(_ text: String, _ expected: String) {
         #expect(complaint { _ = try MountOption.parse(text) } == expected)
@@ -79,7 +85,8 @@ func complaint(_ body: () throws -> Void) -> String? {
 
 @Suite struct SmallGrammarTests {
     @Test(arguments: [
-        ("10s", 10_000_000_000), ("1m30s", 90_000_000_000), ("1.5h", 5_400_000_000_000), ("100ms", 100_000_000),
+        ("10s", 10_000_000_000), ("1m30s", 90_000_000_000), ("1.5h", 5_400_000_000_000),
+        ("100ms", 100_000_000),
         ("0", 0), ("-1s", -1_000_000_000), ("2160h", 7_776_000_000_000_000), (".5s", 500_000_000),
     ])
     func `durations are Go's`(_ text: String, _ expected: Int64) throws {
@@ -95,14 +102,16 @@ func complaint(_ body: () throws -> Void) -> String? {
     }
 
     @Test(arguments: [
-        (7_776_000_000_000_000, "2160h0m0s"), (90_000_000_000, "1m30s"), (1_500_000_000, "1.5s"), (5_000_000, "5ms"), (0, "0s"),
+        (7_776_000_000_000_000, "2160h0m0s"), (90_000_000_000, "1m30s"), (1_500_000_000, "1.5s"),
+        (5_000_000, "5ms"), (0, "0s"),
     ])
     func `durations print as Go prints them`(_ nanoseconds: Int64, _ expected: String) {
         #expect(GoDuration.format(nanoseconds) == expected)
     }
 
     @Test(arguments: [
-        ("100", 100), ("1k", 1024), ("512m", 536_870_912), ("1.5GiB", 1_610_612_736), ("2gb", 2_147_483_648), ("1b", 1),
+        ("100", 100), ("1k", 1024), ("512m", 536_870_912), ("1.5GiB", 1_610_612_736), ("2gb", 2_147_483_648),
+        ("1b", 1),
     ])
     func `sizes are multiples of 1024`(_ text: String, _ expected: Int64) throws {
         #expect(try Size.bytes(text) == expected)
@@ -138,7 +147,8 @@ func complaint(_ body: () throws -> Void) -> String? {
                 == FileReferenceOption(source: "key", file: ReferencedFile(name: "key")))
         #expect(
             try FileReferenceOption.parse("source=key,target=/k,uid=1,gid=2,mode=0400")
-                == FileReferenceOption(source: "key", file: ReferencedFile(name: "/k", uid: "1", gid: "2", mode: 0o400)))
+                == FileReferenceOption(
+                    source: "key", file: ReferencedFile(name: "/k", uid: "1", gid: "2", mode: 0o400)))
         #expect(
             complaint { _ = try FileReferenceOption.parse("source=a,mode=x") }
                 == "invalid mode specified: strconv.ParseUint: parsing \"x\": invalid syntax")
@@ -148,7 +158,9 @@ func complaint(_ body: () throws -> Void) -> String? {
         #expect(try UlimitOption.parse("nofile=1024:2048") == Ulimit(name: "nofile", hard: 2048, soft: 1024))
         #expect(try UlimitOption.parse("nofile=10") == Ulimit(name: "nofile", hard: 10, soft: 10))
         #expect(complaint { _ = try UlimitOption.parse("foo") } == "invalid ulimit argument: foo")
-        #expect(try PlacementPreferenceOption.parse("spread=node.labels.z").spread?.spreadDescriptor == "node.labels.z")
+        #expect(
+            try PlacementPreferenceOption.parse("spread=node.labels.z").spread?.spreadDescriptor
+                == "node.labels.z")
         #expect(
             complaint { _ = try PlacementPreferenceOption.parse("foo=b") }
                 == "unsupported placement preference foo (only spread is supported)")
@@ -182,7 +194,8 @@ func complaint(_ body: () throws -> Void) -> String? {
     }
 
     @Test(arguments: [
-        ("sh -c 'a b'", ["sh", "-c", "a b"]), ("a\\ b \"c \\\" d\"", ["a b", "c \" d"]), ("", []), ("a ''", ["a", ""]),
+        ("sh -c 'a b'", ["sh", "-c", "a b"]), ("a\\ b \"c \\\" d\"", ["a b", "c \" d"]), ("", []),
+        ("a ''", ["a", ""]),
     ])
     func `command lines are split as a shell splits them`(_ text: String, _ expected: [String]) throws {
         #expect(try ShellWords.split(text) == expected)

@@ -7,12 +7,14 @@ import Testing
 /// Parses as `service create` and `service update` do, through their own declarations.
 enum ServiceLine {
     static func create(
-        _ words: String..., references: ReferenceTable = ReferenceTable(), environment: [String: String] = [:],
+        _ words: String..., references: ReferenceTable = ReferenceTable(),
+        environment: [String: String] = [:],
         file: [String] = []
     ) throws -> ServiceSpec {
         let parsed = try FlagParser(ServiceFlags.create, interspersed: false).parse(words)
         return try ServiceCreation(
-            flags: parsed, arguments: parsed.arguments, references: references, environment: environment, fileEntries: file
+            flags: parsed, arguments: parsed.arguments, references: references, environment: environment,
+            fileEntries: file
         ).spec()
     }
 
@@ -26,7 +28,8 @@ enum ServiceLine {
 
 @Suite struct ServiceCreationTests {
     @Test func `the least command line makes the body that docker sends`() throws {
-        let spec = try ServiceLine.create("--name", "web", "--replicas", "2", "busybox:latest", "sleep", "1000")
+        let spec = try ServiceLine.create(
+            "--name", "web", "--replicas", "2", "busybox:latest", "sleep", "1000")
         #expect(
             try JSONValue(encoding: spec).compact
                 == """
@@ -37,17 +40,27 @@ enum ServiceLine {
     }
 
     @Test func `every kind of flag finds its place`() throws {
-        let references = ReferenceTable(networks: ["n": "id-n"], secrets: ["s": "id-s"], configs: ["c": "id-c"])
+        let references = ReferenceTable(
+            networks: ["n": "id-n"], secrets: ["s": "id-s"], configs: ["c": "id-c"])
         let spec = try ServiceLine.create(
-            "--label", "l=1", "--container-label", "cl=2", "-e", "A=1", "-w", "/tmp", "-u", "nobody", "--group", "5",
-            "--mount", "src=v,dst=/d", "--network", "name=n,alias=x", "-p", "8080:80", "--secret", "s", "--config", "c",
-            "--constraint", "node.role==worker", "--placement-pref", "spread=node.labels.z", "--limit-cpu", "0.5",
-            "--limit-memory", "64m", "--reserve-memory", "32m", "--limit-pids", "9", "--restart-condition", "on-failure",
-            "--restart-max-attempts", "3", "--update-parallelism", "2", "--update-order", "start-first", "--health-cmd",
-            "true", "--health-interval", "5s", "--stop-grace-period", "3s", "--stop-signal", "SIGINT", "--dns", "1.1.1.1",
-            "--host", "foo:1.2.3.4", "--cap-add", "net_admin", "--cap-drop", "CAP_CHOWN", "--ulimit", "nofile=1:2",
-            "--sysctl", "a.b=1", "--init", "--read-only", "-t", "--log-driver", "json-file", "--log-opt", "max-size=1m",
-            "--entrypoint", "sh -c", "--replicas-max-per-node", "2", "--generic-resource", "gpu=1", "--endpoint-mode",
+            "--label", "l=1", "--container-label", "cl=2", "-e", "A=1", "-w", "/tmp", "-u", "nobody",
+            "--group", "5",
+            "--mount", "src=v,dst=/d", "--network", "name=n,alias=x", "-p", "8080:80", "--secret", "s",
+            "--config", "c",
+            "--constraint", "node.role==worker", "--placement-pref", "spread=node.labels.z", "--limit-cpu",
+            "0.5",
+            "--limit-memory", "64m", "--reserve-memory", "32m", "--limit-pids", "9", "--restart-condition",
+            "on-failure",
+            "--restart-max-attempts", "3", "--update-parallelism", "2", "--update-order", "start-first",
+            "--health-cmd",
+            "true", "--health-interval", "5s", "--stop-grace-period", "3s", "--stop-signal", "SIGINT",
+            "--dns", "1.1.1.1",
+            "--host", "foo:1.2.3.4", "--cap-add", "net_admin", "--cap-drop", "CAP_CHOWN", "--ulimit",
+            "nofile=1:2",
+            "--sysctl", "a.b=1", "--init", "--read-only", "-t", "--log-driver", "json-file", "--log-opt",
+            "max-size=1m",
+            "--entrypoint", "sh -c", "--replicas-max-per-node", "2", "--generic-resource", "gpu=1",
+            "--endpoint-mode",
             "dnsrr", "busybox", "echo", "-n", references: references)
         let task = spec.taskTemplate
         let container = try #require(task.containerSpec)
@@ -55,12 +68,20 @@ enum ServiceLine {
         #expect(container.command == ["sh", "-c"] && container.args == ["echo", "-n"])
         #expect(container.mounts == [Mount(type: "volume", source: "v", target: "/d")])
         #expect(task.networks == [NetworkAttachmentConfig(target: "id-n", aliases: ["x"])])
-        #expect(container.secrets == [SecretReference(secretID: "id-s", secretName: "s", file: ReferencedFile(name: "s"))])
-        #expect(container.configs == [ConfigReference(configID: "id-c", configName: "c", file: ReferencedFile(name: "c"))])
+        #expect(
+            container.secrets == [
+                SecretReference(secretID: "id-s", secretName: "s", file: ReferencedFile(name: "s"))
+            ])
+        #expect(
+            container.configs == [
+                ConfigReference(configID: "id-c", configName: "c", file: ReferencedFile(name: "c"))
+            ])
         #expect(
             task.resources?.limits == ResourceLimit(nanoCPUs: 500_000_000, memoryBytes: 64 << 20, pids: 9))
         #expect(task.resources?.reservations?.memoryBytes == 32 << 20)
-        #expect(task.restartPolicy == RestartPolicy(condition: "on-failure", delay: 5_000_000_000, maxAttempts: 3))
+        #expect(
+            task.restartPolicy == RestartPolicy(condition: "on-failure", delay: 5_000_000_000, maxAttempts: 3)
+        )
         #expect(spec.updateConfig?.parallelism == 2 && spec.updateConfig?.order == "start-first")
         #expect(spec.rollbackConfig == nil)
         #expect(container.healthcheck == HealthConfig(test: ["CMD-SHELL", "true"], interval: 5_000_000_000))
@@ -78,7 +99,8 @@ enum ServiceLine {
     }
 
     @Test func `jobs count completions`() throws {
-        let spec = try ServiceLine.create("--mode", "replicated-job", "--replicas", "5", "--max-concurrent", "2", "busybox")
+        let spec = try ServiceLine.create(
+            "--mode", "replicated-job", "--replicas", "5", "--max-concurrent", "2", "busybox")
         #expect(spec.mode.replicatedJob == ReplicatedJobMode(maxConcurrent: 2, totalCompletions: 5))
     }
 
@@ -90,20 +112,25 @@ enum ServiceLine {
             complaint { _ = try ServiceLine.create("--no-healthcheck", "--health-cmd", "x", "busybox") }
                 == "--no-healthcheck conflicts with --health-* options")
         #expect(
-            complaint { _ = try ServiceLine.create("--mode", "global-job", "--update-delay", "1s", "busybox") }
+            complaint {
+                _ = try ServiceLine.create("--mode", "global-job", "--update-delay", "1s", "busybox")
+            }
                 == "update and rollback configuration is not supported for jobs")
         #expect(
             complaint { _ = try ServiceLine.create("--network", "a", "--network", "a", "busybox") }
                 == "service is already attached to network a")
         #expect(complaint { _ = try ServiceLine.create("--secret", "s", "busybox") } == "secret not found: s")
-        #expect(complaint { _ = try ServiceLine.create("--mode", "foo", "busybox") }?.hasPrefix("Unknown mode: foo") == true)
+        #expect(
+            complaint { _ = try ServiceLine.create("--mode", "foo", "busybox") }?.hasPrefix(
+                "Unknown mode: foo") == true)
     }
 }
 
 @Suite struct ServiceChangeTests {
     static func base() throws -> ServiceSpec {
         try ServiceLine.create(
-            "--name", "web", "-e", "A=1", "-p", "8080:80", "--mount", "src=v,dst=/d", "--constraint", "node.role==worker",
+            "--name", "web", "-e", "A=1", "-p", "8080:80", "--mount", "src=v,dst=/d", "--constraint",
+            "node.role==worker",
             "--label", "l=1", "--cap-drop", "CHOWN", "busybox", "sleep")
     }
 
@@ -114,10 +141,12 @@ enum ServiceLine {
 
     @Test func `the same addition twice changes nothing more`() throws {
         let once = try ServiceLine.update(
-            try Self.base(), "--env-add", "B=2", "--constraint-add", "node.labels.a==1", "--publish-add", "9090:90",
+            try Self.base(), "--env-add", "B=2", "--constraint-add", "node.labels.a==1", "--publish-add",
+            "9090:90",
             "--mount-add", "src=w,dst=/e", "--dns-add", "1.1.1.1")
         let twice = try ServiceLine.update(
-            once, "--env-add", "B=2", "--constraint-add", "node.labels.a==1", "--publish-add", "9090:90", "--mount-add",
+            once, "--env-add", "B=2", "--constraint-add", "node.labels.a==1", "--publish-add", "9090:90",
+            "--mount-add",
             "src=w,dst=/e", "--dns-add", "1.1.1.1")
         #expect(once == twice)
         #expect(once.taskTemplate.containerSpec?.env == ["A=1", "B=2"])
@@ -138,7 +167,8 @@ enum ServiceLine {
 
     @Test func `scalars change only where their flags are given`() throws {
         let spec = try ServiceLine.update(
-            try Self.base(), "--replicas", "7", "--image", "alpine", "--args", "echo 'a b'", "--force", "--limit-memory", "1g",
+            try Self.base(), "--replicas", "7", "--image", "alpine", "--args", "echo 'a b'", "--force",
+            "--limit-memory", "1g",
             "--update-delay", "2s", "--restart-delay", "1s")
         #expect(spec.replicas == 7)
         #expect(spec.taskTemplate.containerSpec?.image == "alpine")
@@ -176,26 +206,34 @@ enum ServiceLine {
     }
 
     @Test func `node labels are removed only where they are`() throws {
-        let flags: [Flag] = [Flag("label-rm", .list(), ""), Flag("label-add", .list(), ""), Flag("role", .string, "")]
+        let flags: [Flag] = [
+            Flag("label-rm", .list(), ""), Flag("label-add", .list(), ""), Flag("role", .string, ""),
+        ]
         let parsed = try FlagParser(flags).parse(["--label-add", "a=1", "--role", "manager"])
         let spec = try NodeChange.apply(parsed, to: NodeSpec())
         #expect(spec.labels == ["a": "1"] && spec.role == "manager")
         let missing = try FlagParser(flags).parse(["--label-rm", "zone"])
-        #expect(complaint { _ = try NodeChange.apply(missing, to: spec) } == "key zone doesn't exist in node's labels")
+        #expect(
+            complaint { _ = try NodeChange.apply(missing, to: spec) }
+                == "key zone doesn't exist in node's labels")
     }
 
     @Test func `subnets take the ranges and gateways that lie in them`() throws {
         let names = ["subnet", "ip-range", "gateway", "aux-address"]
         let flags = names.map { Flag($0, .list(), "") }
         let parsed = try FlagParser(flags).parse([
-            "--subnet", "10.1.0.0/16", "--subnet", "10.2.0.0/16", "--gateway", "10.2.0.1", "--ip-range", "10.1.8.0/24",
+            "--subnet", "10.1.0.0/16", "--subnet", "10.2.0.0/16", "--gateway", "10.2.0.1", "--ip-range",
+            "10.1.8.0/24",
         ])
         let body = try NetworkOptions.creation(parsed, name: "n")
         #expect(
             body.IPAM.Config == [
-                .init(subnet: "10.1.0.0/16", range: "10.1.8.0/24"), .init(subnet: "10.2.0.0/16", gateway: "10.2.0.1"),
+                .init(subnet: "10.1.0.0/16", range: "10.1.8.0/24"),
+                .init(subnet: "10.2.0.0/16", gateway: "10.2.0.1"),
             ])
         let wrong = try FlagParser(flags).parse(["--subnet", "10.1.0.0/16", "--gateway", "10.9.0.1"])
-        #expect(complaint { _ = try NetworkOptions.creation(wrong, name: "n") } == "no matching subnet for gateway 10.9.0.1")
+        #expect(
+            complaint { _ = try NetworkOptions.creation(wrong, name: "n") }
+                == "no matching subnet for gateway 10.9.0.1")
     }
 }

@@ -20,7 +20,8 @@ import Testing
 
     static func task(_ id: String, slot: Int, state: TaskState, age: Int64, err: String? = nil) -> SwarmTask {
         SwarmTask(
-            id: id, createdAt: ago(age), spec: TaskSpec(containerSpec: ContainerSpec(image: "busybox:latest")),
+            id: id, createdAt: ago(age),
+            spec: TaskSpec(containerSpec: ContainerSpec(image: "busybox:latest")),
             serviceID: "s", slot: slot, nodeID: "n",
             status: TaskStatus(timestamp: ago(age), state: state, err: err),
             desiredState: state == .running ? .running : .shutdown)
@@ -55,15 +56,19 @@ import Testing
                 + "\"Ports\":\"\",\"Replicas\":\"1/2\"}\n")
         #expect(try listing.render(format: "{{.Name}} {{.Replicas}}") == "web 1/2\n")
         #expect(
-            try listing.render(format: "table {{.Name}}\\t{{.Replicas}}") == "NAME      REPLICAS\nweb       1/2\n")
+            try listing.render(format: "table {{.Name}}\\t{{.Replicas}}")
+                == "NAME      REPLICAS\nweb       1/2\n")
         let failure = #expect(throws: CommandFailure.self) { try listing.render(format: "{{.Name") }
         #expect(failure?.status == CommandFailure.templateStatus)
     }
 
     @Test func `service ps hangs older tasks under the newest and cuts errors`() throws {
-        let listing = TaskListing(serviceNames: ["s": "web"], nodeNames: ["n": "node1"], truncates: true, now: Self.now)
+        let listing = TaskListing(
+            serviceNames: ["s": "web"], nodeNames: ["n": "node1"], truncates: true, now: Self.now)
         let tasks = [
-            Self.task("aaaaaaaaaaaaaaaaaaaaaaaaa", slot: 1, state: .failed, age: 300, err: "task: non-zero exit (1): and more words"),
+            Self.task(
+                "aaaaaaaaaaaaaaaaaaaaaaaaa", slot: 1, state: .failed, age: 300,
+                err: "task: non-zero exit (1): and more words"),
             Self.task("bbbbbbbbbbbbbbbbbbbbbbbbb", slot: 1, state: .running, age: 20),
             Self.task("ccccccccccccccccccccccccc", slot: 10, state: .running, age: 7200),
             Self.task("ddddddddddddddddddddddddd", slot: 2, state: .running, age: 61),
@@ -85,8 +90,10 @@ import Testing
         let nodes = [
             Node(
                 id: "137dszl0zfllgi2c9edvrm5d6", spec: NodeSpec(role: "manager"),
-                description: NodeDescription(hostname: "node1", engine: EngineDescription(engineVersion: "0.1.0")),
-                status: NodeStatus(state: "ready"), managerStatus: ManagerStatus(leader: true, reachability: "reachable")),
+                description: NodeDescription(
+                    hostname: "node1", engine: EngineDescription(engineVersion: "0.1.0")),
+                status: NodeStatus(state: "ready"),
+                managerStatus: ManagerStatus(leader: true, reachability: "reachable")),
             Node(
                 id: "237dszl0zfllgi2c9edvrm5d6", spec: NodeSpec(availability: "drain"),
                 description: NodeDescription(hostname: "node2"), status: NodeStatus(state: "down")),
@@ -108,16 +115,20 @@ import Testing
         let flags = try FlagParser([Flag("no-task-ids", .bool, "")]).parse(["--no-task-ids"])
         var writer = TaskLogWriter(names: names, flags: flags)
         func line(_ task: String, _ text: String) throws -> String {
-            let details = "com.docker.swarm.node.id=n,com.docker.swarm.service.id=s,com.docker.swarm.task.id=\(task)"
+            let details =
+                "com.docker.swarm.node.id=n,com.docker.swarm.service.id=s,com.docker.swarm.task.id=\(task)"
             return String(decoding: try writer.line(Array("\(details) \(text)".utf8)), as: UTF8.self)
         }
         #expect(try line("u", "hello there") == "web.10@node1    | hello there")
         #expect(try line("t", "hi") == "web.1@node1     | hi")
-        #expect(complaint { _ = try writer.line(Array("nothing known".utf8)) }?.hasPrefix("missing node id") == true)
+        #expect(
+            complaint { _ = try writer.line(Array("nothing known".utf8)) }?.hasPrefix("missing node id")
+                == true)
     }
 
     @Test func `inspect prints members in docker's order`() throws {
-        let value = try JSONValue(parsing: Array(#"{"Spec":{"Labels":{"b":"1","a":"2"},"Name":"x"},"ID":"i","Args":[]}"#.utf8))
+        let value = try JSONValue(
+            parsing: Array(#"{"Spec":{"Labels":{"b":"1","a":"2"},"Name":"x"},"ID":"i","Args":[]}"#.utf8))
         #expect(
             try Inspection.render([value], format: nil) == """
                 [
@@ -140,8 +151,10 @@ import Testing
 
     @Test func `ages are rounded as docker rounds them`() {
         let expected: [(Int64, String)] = [
-            (0, "Less than a second"), (1, "1 second"), (59, "59 seconds"), (60, "About a minute"), (150, "2 minutes"),
-            (3600, "About an hour"), (7200, "2 hours"), (172_800, "2 days"), (1_209_600, "2 weeks"), (7_776_000, "3 months"),
+            (0, "Less than a second"), (1, "1 second"), (59, "59 seconds"), (60, "About a minute"),
+            (150, "2 minutes"),
+            (3600, "About an hour"), (7200, "2 hours"), (172_800, "2 days"), (1_209_600, "2 weeks"),
+            (7_776_000, "3 months"),
             (94_608_000, "3 years"),
         ]
         for (seconds, text) in expected { #expect(Age.text(.seconds(seconds)) == text) }
@@ -149,17 +162,25 @@ import Testing
 
     @Test func `pull progress is one line for each change where nothing is redrawn`() throws {
         var progress = PullProgress(isTerminal: false)
-        func show(_ text: String) throws -> String { progress.text(for: try JSONValue(parsing: Array(text.utf8))) }
-        #expect(try show(#"{"status":"Pulling from library/busybox","id":"latest"}"#) == "latest: Pulling from library/busybox\n")
-        #expect(try show(#"{"status":"Downloading","id":"a","progressDetail":{"current":1,"total":9}}"#) == "a: Downloading\n")
-        #expect(try show(#"{"status":"Downloading","id":"a","progressDetail":{"current":5,"total":9}}"#) == "")
+        func show(_ text: String) throws -> String {
+            progress.text(for: try JSONValue(parsing: Array(text.utf8)))
+        }
+        #expect(
+            try show(#"{"status":"Pulling from library/busybox","id":"latest"}"#)
+                == "latest: Pulling from library/busybox\n")
+        #expect(
+            try show(#"{"status":"Downloading","id":"a","progressDetail":{"current":1,"total":9}}"#)
+                == "a: Downloading\n")
+        #expect(
+            try show(#"{"status":"Downloading","id":"a","progressDetail":{"current":5,"total":9}}"#) == "")
         #expect(try show(#"{"status":"Pull complete","id":"a"}"#) == "a: Pull complete\n")
         #expect(try show(#"{"stream":"Loaded image: busybox\n"}"#) == "Loaded image: busybox\n")
     }
 
     @Test func `logins are found by registry`() throws {
         let configuration = Array(#"{"auths":{"r.example:5000":{"auth":"dTpw"}}}"#.utf8)
-        let header = try #require(RegistryLogin.header(server: "r.example:5000", configuration: configuration))
+        let header = try #require(
+            RegistryLogin.header(server: "r.example:5000", configuration: configuration))
         #expect(!header.contains("+") && !header.contains("/"))
         #expect(RegistryLogin.header(server: "other", configuration: configuration) == nil)
     }

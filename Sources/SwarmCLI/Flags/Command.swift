@@ -19,7 +19,8 @@ package struct ArgumentCount: Sendable {
         if range.upperBound == 0 { return "accepts no arguments." }
         if range.lowerBound == range.upperBound { return "requires exactly \(arguments(range.lowerBound))." }
         return count < range.lowerBound
-            ? "requires at least \(arguments(range.lowerBound))." : "requires at most \(arguments(range.upperBound))."
+            ? "requires at least \(arguments(range.lowerBound))."
+            : "requires at most \(arguments(range.upperBound))."
     }
 }
 

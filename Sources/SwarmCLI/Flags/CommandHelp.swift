@@ -14,14 +14,17 @@ package struct CommandHelp {
     private var usage: String {
         let hasOptions = command.flags.contains { !$0.isHidden }
         let text = command.usage
-        return hasOptions || !text.hasPrefix("[OPTIONS]") ? text : text.dropFirst("[OPTIONS]".count).description.trimmed
+        return hasOptions || !text.hasPrefix("[OPTIONS]")
+            ? text : text.dropFirst("[OPTIONS]".count).description.trimmed
     }
 
     package var text: String {
         var text = usageLine.trimmed + "\n\n\(command.summary)\n"
         if !command.aliases.isEmpty {
             let parent = path.split(separator: " ").dropLast().joined(separator: " ")
-            text += "\nAliases:\n  " + ([path] + command.aliases.map { "\(parent) \($0)" }).joined(separator: ", ") + "\n"
+            text +=
+                "\nAliases:\n  "
+                + ([path] + command.aliases.map { "\(parent) \($0)" }).joined(separator: ", ") + "\n"
         }
         if command.flags.contains(where: { !$0.isHidden }) {
             text += "\nOptions:\n" + FlagHelp.text(command.flags, columns: columns)
@@ -31,7 +34,9 @@ package struct CommandHelp {
             let width = (shown.map(\.name.count).max() ?? 0) + 2
             text += "\nCommands:\n"
             for child in shown {
-                text += "  " + child.name + String(repeating: " ", count: width - child.name.count) + child.summary + "\n"
+                text +=
+                    "  " + child.name + String(repeating: " ", count: width - child.name.count)
+                    + child.summary + "\n"
             }
             text += "\nRun '\(path) COMMAND --help' for more information on a command.\n"
         }

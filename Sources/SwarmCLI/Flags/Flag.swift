@@ -17,7 +17,9 @@ package struct FlagKind: Sendable {
         _ typeName: String, isSwitch: Bool = false, isRepeatable: Bool = false,
         check: @escaping FlagCheck = { _ throws(SwarmError) in }
     ) {
-        (self.typeName, self.isSwitch, self.isRepeatable, self.check) = (typeName, isSwitch, isRepeatable, check)
+        (self.typeName, self.isSwitch, self.isRepeatable, self.check) = (
+            typeName, isSwitch, isRepeatable, check
+        )
     }
 
     /// Why a text is no such value; nil when it is one.
@@ -30,16 +32,22 @@ package struct FlagKind: Sendable {
         }
     }
 
-    package static let bool = FlagKind("", isSwitch: true) { text throws(SwarmError) in _ = try GoNumber.bool(text) }
+    package static let bool = FlagKind("", isSwitch: true) { text throws(SwarmError) in
+        _ = try GoNumber.bool(text)
+    }
     package static let string = FlagKind("string")
     package static let command = FlagKind("command")
     package static let int = FlagKind("int") { text throws(SwarmError) in _ = try GoNumber.int(text) }
     package static let uint = FlagKind("uint") { text throws(SwarmError) in _ = try GoNumber.uint(text) }
     package static let uint32 = FlagKind("uint32") { text throws(SwarmError) in
-        guard try GoNumber.uint(text) <= UInt64(UInt32.max) else { throw GoNumber.outOfRange("ParseUint", text) }
+        guard try GoNumber.uint(text) <= UInt64(UInt32.max) else {
+            throw GoNumber.outOfRange("ParseUint", text)
+        }
     }
     package static let float = FlagKind("float") { text throws(SwarmError) in _ = try GoNumber.float(text) }
-    package static let duration = FlagKind("duration") { text throws(SwarmError) in _ = try GoDuration.parse(text) }
+    package static let duration = FlagKind("duration") { text throws(SwarmError) in
+        _ = try GoDuration.parse(text)
+    }
     /// A duration that may be zero but not negative.
     package static let positiveDuration = FlagKind("duration") { text throws(SwarmError) in
         guard try GoDuration.parse(text) >= 0 else {
@@ -73,7 +81,8 @@ package struct Flag: Sendable {
     package var isHidden: Bool
 
     package init(
-        _ name: String, short: Character? = nil, _ kind: FlagKind, _ usage: String, default defaultText: String? = nil,
+        _ name: String, short: Character? = nil, _ kind: FlagKind, _ usage: String,
+        default defaultText: String? = nil,
         hidden: Bool = false
     ) {
         self.name = name

@@ -120,7 +120,8 @@ package struct FlagParser {
 
     private func set(_ flag: Flag, _ text: String, into parsed: inout ParsedFlags) throws(UsageError) {
         if let refusal = flag.kind.refusal(of: text) {
-            throw UsageError("invalid argument \"\(text)\" for \"\(flag.displayName)\" flag: \(refusal.message)")
+            throw UsageError(
+                "invalid argument \"\(text)\" for \"\(flag.displayName)\" flag: \(refusal.message)")
         }
         parsed.set(flag.name, text)
     }

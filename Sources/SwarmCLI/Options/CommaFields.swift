@@ -13,7 +13,8 @@ enum CommaFields {
                 rest = rest.dropFirst()
                 while true {
                     guard let end = rest.firstIndex(of: "\"") else {
-                        throw SwarmError(.invalidArgument, "parse error: extraneous or missing \" in quoted-field")
+                        throw SwarmError(
+                            .invalidArgument, "parse error: extraneous or missing \" in quoted-field")
                     }
                     field += rest[..<end]
                     rest = rest[rest.index(after: end)...]
@@ -22,7 +23,8 @@ enum CommaFields {
                     rest = rest.dropFirst()
                 }
                 guard rest.isEmpty || rest.first == "," else {
-                    throw SwarmError(.invalidArgument, "parse error: extraneous or missing \" in quoted-field")
+                    throw SwarmError(
+                        .invalidArgument, "parse error: extraneous or missing \" in quoted-field")
                 }
             } else {
                 let end = rest.firstIndex(of: ",") ?? rest.endIndex
@@ -81,7 +83,9 @@ package enum ShellWords {
             default: word = (word ?? "") + String(character)
             }
         }
-        guard quote == nil else { throw SwarmError(.invalidArgument, "EOF found when expecting closing quote") }
+        guard quote == nil else {
+            throw SwarmError(.invalidArgument, "EOF found when expecting closing quote")
+        }
         if let finished = word { words.append(finished) }
         return words
     }

@@ -34,7 +34,8 @@ package enum GoNumber {
 
     /// A file mode in octal.
     package static func octal(_ text: String) throws(SwarmError) -> UInt32 {
-        guard !text.isEmpty, let value = UInt32(text, radix: 8), text.utf8.allSatisfy({ (0x30...0x37).contains($0) })
+        guard !text.isEmpty, let value = UInt32(text, radix: 8),
+            text.utf8.allSatisfy({ (0x30...0x37).contains($0) })
         else { throw invalid("ParseUint", text) }
         return value
     }
@@ -67,7 +68,8 @@ package enum GoDuration {
         var total: Int64 = 0
         while !rest.isEmpty {
             let digits = rest.prefix { $0 == "." || ("0"..."9").contains($0) }
-            guard !digits.isEmpty, let number = Double(digits.hasPrefix(".") ? "0" + digits : digits + "") else {
+            guard !digits.isEmpty, let number = Double(digits.hasPrefix(".") ? "0" + digits : digits + "")
+            else {
                 throw SwarmError(.invalidArgument, "time: invalid duration \"\(text)\"")
             }
             rest = rest.dropFirst(digits.count)

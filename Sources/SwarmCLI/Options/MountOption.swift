@@ -36,7 +36,9 @@ package enum MountOption {
         case "type":
             let type = value.lowercased()
             guard types.contains(type) else {
-                throw SwarmError(.invalidArgument, "invalid mount type '\(value)': it is one of \(types.joined(separator: ", "))")
+                throw SwarmError(
+                    .invalidArgument,
+                    "invalid mount type '\(value)': it is one of \(types.joined(separator: ", "))")
             }
             mount.type = type
         case "source", "src": mount.source = value
@@ -70,7 +72,8 @@ package enum MountOption {
             guard recursion.contains(value) else {
                 throw SwarmError(
                     .invalidArgument,
-                    "invalid value for bind-recursive: \(value) (must be \"enabled\", \"disabled\", \"writable\", or \"readonly\")")
+                    "invalid value for bind-recursive: \(value) "
+                        + "(must be \"enabled\", \"disabled\", \"writable\", or \"readonly\")")
             }
             options.nonRecursive = value == "disabled" ? true : nil
             options.readOnlyNonRecursive = value == "writable" ? true : nil
@@ -106,7 +109,9 @@ package enum MountOption {
         let type = mount.type ?? "volume"
         guard mount.target?.isEmpty == false else { throw SwarmError(.invalidArgument, "target is required") }
         if let source = mount.source, type == "bind" || type == "volume", source.isEmpty {
-            throw SwarmError(.invalidArgument, "source is empty: name a \(type == "bind" ? "path" : "volume") or leave it out")
+            throw SwarmError(
+                .invalidArgument,
+                "source is empty: name a \(type == "bind" ? "path" : "volume") or leave it out")
         }
         if type == "bind", mount.source == nil {
             throw SwarmError(.invalidArgument, "source is required for a mount of type bind")
@@ -116,16 +121,21 @@ package enum MountOption {
         }
         if mount.bindOptions?.readOnlyForceRecursive == true {
             guard mount.readOnly == true else {
-                throw SwarmError(.invalidArgument, "option 'bind-recursive=readonly' requires 'readonly' to be specified in conjunction")
+                throw SwarmError(
+                    .invalidArgument,
+                    "option 'bind-recursive=readonly' requires 'readonly' to be specified in conjunction")
             }
             guard mount.bindOptions?.propagation == "rprivate" else {
                 throw SwarmError(
                     .invalidArgument,
-                    "option 'bind-recursive=readonly' requires 'bind-propagation=rprivate' to be specified in conjunction")
+                    "option 'bind-recursive=readonly' requires 'bind-propagation=rprivate' to be specified "
+                        + "in conjunction")
             }
         }
         if mount.bindOptions?.readOnlyNonRecursive == true, mount.readOnly != true {
-            throw SwarmError(.invalidArgument, "option 'bind-recursive=writable' requires 'readonly' to be specified in conjunction")
+            throw SwarmError(
+                .invalidArgument,
+                "option 'bind-recursive=writable' requires 'readonly' to be specified in conjunction")
         }
     }
 

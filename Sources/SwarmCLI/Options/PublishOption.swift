@@ -14,7 +14,9 @@ package enum PublishOption {
         var port = PortConfig(proto: "tcp", targetPort: 0, publishMode: "ingress")
         for field in fields {
             let (key, value) = field.keyAndValue
-            guard let value, !value.isEmpty else { throw SwarmError(.invalidArgument, "invalid field: \(field)") }
+            guard let value, !value.isEmpty else {
+                throw SwarmError(.invalidArgument, "invalid field: \(field)")
+            }
             switch key {
             case "protocol":
                 guard protocols.contains(value) else {
@@ -24,7 +26,8 @@ package enum PublishOption {
             case "mode":
                 guard ["ingress", "host"].contains(value) else {
                     throw SwarmError(
-                        .invalidArgument, "invalid publish mode value (\(value)): must be either 'ingress' or 'host'")
+                        .invalidArgument,
+                        "invalid publish mode value (\(value)): must be either 'ingress' or 'host'")
                 }
                 port.publishMode = value
             case "target": port.targetPort = try number(value, "target port (\(value))")
@@ -32,20 +35,24 @@ package enum PublishOption {
             default: throw SwarmError(.invalidArgument, "invalid field key: \(key)")
             }
         }
-        guard port.targetPort != 0 else { throw SwarmError(.invalidArgument, "missing mandatory field 'target'") }
+        guard port.targetPort != 0 else {
+            throw SwarmError(.invalidArgument, "missing mandatory field 'target'")
+        }
         return port
     }
 
     private static func number(_ text: String, _ what: String) throws(SwarmError) -> UInt32 {
         guard let port = UInt16(text) else {
             throw SwarmError(
-                .invalidArgument, "invalid \(what): value must be an integer: \(GoNumber.invalid("ParseUint", text).message)")
+                .invalidArgument,
+                "invalid \(what): value must be an integer: \(GoNumber.invalid("ParseUint", text).message)")
         }
         return UInt32(port)
     }
 
     private static func short(_ text: String) throws(SwarmError) -> [PortConfig] {
-        let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+        let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false).map(
+            String.init)
         let proto = parts.count == 2 ? parts[1].lowercased() : "tcp"
         let sides = parts[0].split(separator: ":", omittingEmptySubsequences: false).map(String.init)
         guard sides.count < 3 else { throw SwarmError(.invalidArgument, "hostip is not supported") }
@@ -76,14 +83,16 @@ package enum PublishOption {
         // One target for a range of published ports means each of them.
         return publishedPorts.enumerated().map { offset, port in
             PortConfig(
-                proto: proto, targetPort: UInt32(targets.lowerBound) + UInt32(targets.count == 1 ? 0 : offset),
+                proto: proto,
+                targetPort: UInt32(targets.lowerBound) + UInt32(targets.count == 1 ? 0 : offset),
                 publishedPort: UInt32(port), publishMode: "ingress")
         }
     }
 
     private static func range(_ text: String) -> ClosedRange<UInt16>? {
         let ends = text.split(separator: "-", omittingEmptySubsequences: false).map { UInt16($0) }
-        guard (1...2).contains(ends.count), let first = ends[0], let last = ends[ends.count - 1], first <= last,
+        guard (1...2).contains(ends.count), let first = ends[0], let last = ends[ends.count - 1],
+            first <= last,
             !text.contains("+")
         else { return nil }
         return first...last

@@ -5,7 +5,9 @@ package import SwarmModel
 package enum NetworkOption {
     package static func parse(_ text: String) throws(SwarmError) -> NetworkAttachmentConfig {
         guard text.contains("=") else {
-            guard !text.isEmpty else { throw SwarmError(.invalidArgument, "network name/id is not specified") }
+            guard !text.isEmpty else {
+                throw SwarmError(.invalidArgument, "network name/id is not specified")
+            }
             return NetworkAttachmentConfig(target: text)
         }
         var network = NetworkAttachmentConfig()
@@ -48,7 +50,9 @@ package struct FileReferenceOption: Sendable, Equatable {
         var (source, file) = ("", ReferencedFile(name: ""))
         for field in fields {
             let (key, value) = field.keyAndValue
-            guard let value else { throw SwarmError(.invalidArgument, "invalid field '\(field)' must be a key=value pair") }
+            guard let value else {
+                throw SwarmError(.invalidArgument, "invalid field '\(field)' must be a key=value pair")
+            }
             switch key.lowercased() {
             case "source", "src": source = value
             case "target": file.name = value
@@ -72,7 +76,8 @@ package enum PlacementPreferenceOption {
     package static func parse(_ text: String) throws(SwarmError) -> PlacementPreference {
         let (strategy, descriptor) = text.keyAndValue
         guard let descriptor else {
-            throw SwarmError(.invalidArgument, "placement preference must be of the format \"<strategy>=<arg>\"")
+            throw SwarmError(
+                .invalidArgument, "placement preference must be of the format \"<strategy>=<arg>\"")
         }
         guard strategy == "spread" else {
             throw SwarmError(
@@ -92,8 +97,8 @@ package enum GenericResourceOption {
         guard let count = Int64(value) else {
             throw SwarmError(
                 .invalidArgument,
-                "invalid generic-resource request `\(text)`, Named Generic Resources is not supported for service create "
-                    + "or update")
+                "invalid generic-resource request `\(text)`, Named Generic Resources is not supported "
+                    + "for service create or update")
         }
         return DiscreteGenericResource(kind: kind, value: count)
     }
@@ -102,20 +107,29 @@ package enum GenericResourceOption {
 /// `--ulimit name=soft[:hard]`.
 package enum UlimitOption {
     private static let names: Set<String> = [
-        "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio",
+        "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss",
+        "rtprio",
         "rttime", "sigpending", "stack",
     ]
 
     package static func parse(_ text: String) throws(SwarmError) -> Ulimit {
         let (name, value) = text.keyAndValue
-        guard let value, !value.isEmpty else { throw SwarmError(.invalidArgument, "invalid ulimit argument: \(text)") }
+        guard let value, !value.isEmpty else {
+            throw SwarmError(.invalidArgument, "invalid ulimit argument: \(text)")
+        }
         guard names.contains(name) else { throw SwarmError(.invalidArgument, "invalid ulimit type: \(name)") }
         let parts = value.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
-        guard parts.count <= 2 else { throw SwarmError(.invalidArgument, "too many limit value arguments - \(value), can only have up to two, `soft[:hard]`") }
+        guard parts.count <= 2 else {
+            throw SwarmError(
+                .invalidArgument,
+                "too many limit value arguments - \(value), can only have up to two, `soft[:hard]`")
+        }
         let soft = try GoNumber.int(parts[0])
         let hard = parts.count == 2 ? try GoNumber.int(parts[1]) : soft
         guard hard == -1 || (soft != -1 && soft <= hard) else {
-            throw SwarmError(.invalidArgument, "ulimit soft limit must be less than or equal to hard limit: \(soft) > \(hard)")
+            throw SwarmError(
+                .invalidArgument,
+                "ulimit soft limit must be less than or equal to hard limit: \(soft) > \(hard)")
         }
         return Ulimit(name: name, hard: hard, soft: soft)
     }
@@ -147,7 +161,9 @@ package enum OptionCheck {
     package static func label(_ text: String) throws(SwarmError) {
         let key = text.keyAndValue.key
         guard !key.isEmpty else {
-            throw SwarmError(.invalidArgument, text.isEmpty ? "invalid label: '' is empty" : "invalid label '\(text)': empty name")
+            throw SwarmError(
+                .invalidArgument,
+                text.isEmpty ? "invalid label: '' is empty" : "invalid label '\(text)': empty name")
         }
         guard !key.contains(where: \.isWhitespace) else {
             throw SwarmError(.invalidArgument, "label '\(key)' contains whitespaces")
@@ -192,11 +208,14 @@ package enum EnvironmentFile {
             guard !line.isEmpty, !line.hasPrefix("#") else { continue }
             let key = line.keyAndValue.key
             guard !key.isEmpty else {
-                throw SwarmError(.invalidArgument, "poorly formatted environment: no variable name on line '\(line)' of \(path)")
+                throw SwarmError(
+                    .invalidArgument,
+                    "poorly formatted environment: no variable name on line '\(line)' of \(path)")
             }
             guard !key.contains(where: \.isWhitespace) else {
                 throw SwarmError(
-                    .invalidArgument, "poorly formatted environment: variable '\(key)' contains whitespaces in \(path)")
+                    .invalidArgument,
+                    "poorly formatted environment: variable '\(key)' contains whitespaces in \(path)")
             }
             lines.append(line)
         }

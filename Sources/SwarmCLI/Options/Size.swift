@@ -12,7 +12,9 @@ package enum Size {
         var suffix = lower.dropFirst(digits.count)
         if suffix.first == " " { suffix = suffix.dropFirst() }
         let letters = ["b", "k", "m", "g", "t", "p"]
-        let bare = suffix.hasSuffix("ib") ? suffix.dropLast(2) : suffix.count > 1 && suffix.hasSuffix("b") ? suffix.dropLast() : suffix
+        let bare =
+            suffix.hasSuffix("ib")
+            ? suffix.dropLast(2) : suffix.count > 1 && suffix.hasSuffix("b") ? suffix.dropLast() : suffix
         guard suffix.isEmpty || (bare.count == 1 && letters.contains(String(bare))) else {
             throw SwarmError(.invalidArgument, "invalid suffix: '\(suffix)'")
         }
@@ -25,7 +27,8 @@ package enum Size {
     /// Processors in decimal as billionths; nothing finer.
     package static func nanoCPUs(_ text: String) throws(SwarmError) -> Int64 {
         let isNegative = text.hasPrefix("-")
-        let parts = (isNegative ? text.dropFirst() : text[...]).split(separator: ".", omittingEmptySubsequences: false)
+        let parts = (isNegative ? text.dropFirst() : text[...]).split(
+            separator: ".", omittingEmptySubsequences: false)
         let isNumber = parts.allSatisfy { $0.utf8.allSatisfy { (0x30...0x39).contains($0) } }
         guard (1...2).contains(parts.count), isNumber, parts.contains(where: { !$0.isEmpty }) else {
             throw SwarmError(.invalidArgument, "failed to parse \(text) as a rational number")
@@ -92,7 +95,9 @@ package enum Size {
 
 extension Timestamp {
     /// As Go prints a time: `2026-11-24 23:31:39.39 +0000 UTC`.
-    package var goDescription: String { description.replacing("T", with: " ").replacing("Z", with: " +0000 UTC") }
+    package var goDescription: String {
+        description.replacing("T", with: " ").replacing("Z", with: " +0000 UTC")
+    }
 }
 
 /// How long ago something was, in Docker's rounding.

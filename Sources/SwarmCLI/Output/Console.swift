@@ -65,7 +65,9 @@ package final class Console: Sendable {
     private static func send(_ bytes: [UInt8], to descriptor: CInt) {
         var rest = bytes[...]
         while !rest.isEmpty {
-            let count = unsafe rest.withUnsafeBytes { unsafe Glibc.write(descriptor, $0.baseAddress, $0.count) }
+            let count = unsafe rest.withUnsafeBytes {
+                unsafe Glibc.write(descriptor, $0.baseAddress, $0.count)
+            }
             if count < 0 && errno == EINTR { continue }
             // Nobody reads any more, or the disk is full: there is nobody left to tell.
             if count <= 0 { exit(errno == EPIPE ? 0 : 1) }

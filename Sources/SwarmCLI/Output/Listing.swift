@@ -25,7 +25,9 @@ package struct Listing: Sendable {
         columns: [Column], shown: [String], quietKey: String = "ID", inner: Set<String> = [],
         rows: [[String: JSONValue]] = []
     ) {
-        (self.columns, self.shown, self.quietKey, self.inner, self.rows) = (columns, shown, quietKey, inner, rows)
+        (self.columns, self.shown, self.quietKey, self.inner, self.rows) = (
+            columns, shown, quietKey, inner, rows
+        )
     }
 
     /// The text for one `--format`.
@@ -55,7 +57,8 @@ package struct Listing: Sendable {
         for column in columns { titles[column.key] = .string(column.title) }
         let documents = [document(titles)] + rows.map(document)
         let lines = try documents.map { document in
-            try template.render(document).split(separator: "\t", omittingEmptySubsequences: false).map(String.init)
+            try template.render(document).split(separator: "\t", omittingEmptySubsequences: false).map(
+                String.init)
         }
         return Table(lines).text
     }
@@ -69,7 +72,10 @@ package struct Listing: Sendable {
     }
 
     private func document(_ row: [String: JSONValue]) -> JSONValue {
-        .object(row.filter { !inner.contains($0.key) }.sorted { $0.key < $1.key }.map { JSONMember($0.key, $0.value) })
+        .object(
+            row.filter { !inner.contains($0.key) }.sorted { $0.key < $1.key }.map {
+                JSONMember($0.key, $0.value)
+            })
     }
 }
 
@@ -148,12 +154,14 @@ package enum Inspection {
 
 /// The flags that every list has.
 package enum ListFlags {
-    package static let filter = Flag("filter", short: "f", .filter, "Filter output based on conditions provided")
+    package static let filter = Flag(
+        "filter", short: "f", .filter, "Filter output based on conditions provided")
     package static let format = Flag(
         "format", .string,
         "Format output using a custom template:\n'table':            Print output in table format with column headers "
             + "(default)\n'table TEMPLATE':   Print output in table format using the given Go template\n"
-            + "'json':             Print in JSON format\n'TEMPLATE':         Print output using the given Go template.")
+            + "'json':             Print in JSON format\n'TEMPLATE':         Print output using the given Go template."
+    )
     package static let quiet = Flag("quiet", short: "q", .bool, "Only display IDs")
     package static let noTruncation = Flag("no-trunc", .bool, "Do not truncate output")
 }

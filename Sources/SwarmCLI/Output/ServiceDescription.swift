@@ -21,7 +21,9 @@ package struct ServiceDescription: Sendable {
         }
         lines += mode + updateStatus + placement
         if let config = spec.updateConfig { lines += rollout("UpdateConfig", "On update failure", config) }
-        if let config = spec.rollbackConfig { lines += rollout("RollbackConfig", "On rollback failure", config) }
+        if let config = spec.rollbackConfig {
+            lines += rollout("RollbackConfig", "On rollback failure", config)
+        }
         lines += containerLines + mounts + files + resources + networks + endpoint + health
         return lines.joined(separator: "\n") + "\n"
     }
@@ -66,9 +68,13 @@ package struct ServiceDescription: Sendable {
         var lines = ["\(title):", " Parallelism:\t\(config.parallelism)"]
         if let delay = config.delay, delay != 0 { lines.append(" Delay:\t\t\(GoDuration.format(delay))") }
         lines.append(" On failure:\t\(config.action)")
-        if let monitor = config.monitor, monitor != 0 { lines.append(" Monitoring Period: \(GoDuration.format(monitor))") }
+        if let monitor = config.monitor, monitor != 0 {
+            lines.append(" Monitoring Period: \(GoDuration.format(monitor))")
+        }
         lines.append(" Max failure ratio: \(Size.shortest(config.maxFailureRatio, digits: 6))")
-        lines.append(" \(title == "UpdateConfig" ? "Update order:     " : "Rollback order:   ") \(config.order ?? "stop-first")")
+        lines.append(
+            " \(title == "UpdateConfig" ? "Update order:     " : "Rollback order:   ") \(config.order ?? "stop-first")"
+        )
         return lines
     }
 
@@ -87,7 +93,9 @@ package struct ServiceDescription: Sendable {
             add("Nameservers", names.nameservers)
             add("DNS Search", names.search)
         }
-        if let add = container.capabilityAdd { lines.append("Capabilities:"); lines.append(" Add: \(add.joined(separator: ", "))") }
+        if let add = container.capabilityAdd {
+            lines.append("Capabilities:"); lines.append(" Add: \(add.joined(separator: ", "))")
+        }
         if let drop = container.capabilityDrop { lines.append(" Drop: \(drop.joined(separator: ", "))") }
         return lines
     }
@@ -138,9 +146,12 @@ package struct ServiceDescription: Sendable {
             if let pids, pids > 0 { lines.append("  PIDs:\t\t\(pids)") }
         }
         let requirements = spec.taskTemplate.resources
-        add("Reservations", requirements?.reservations?.nanoCPUs, requirements?.reservations?.memoryBytes, nil)
         add(
-            "Limits", requirements?.limits?.nanoCPUs, requirements?.limits?.memoryBytes, requirements?.limits?.pids)
+            "Reservations", requirements?.reservations?.nanoCPUs, requirements?.reservations?.memoryBytes, nil
+        )
+        add(
+            "Limits", requirements?.limits?.nanoCPUs, requirements?.limits?.memoryBytes,
+            requirements?.limits?.pids)
         return lines
     }
 
@@ -157,7 +168,8 @@ package struct ServiceDescription: Sendable {
             for port in ports {
                 lines += [
                     " PublishedPort = \(port.publishedPort ?? 0)", "  Protocol = \(port.effectiveProtocol)",
-                    "  TargetPort = \(port.targetPort ?? 0)", "  PublishMode = \(port.publishMode ?? "ingress")",
+                    "  TargetPort = \(port.targetPort ?? 0)",
+                    "  PublishMode = \(port.publishMode ?? "ingress")",
                 ]
             }
         }
@@ -168,7 +180,8 @@ package struct ServiceDescription: Sendable {
         guard let health = container.healthcheck else { return [] }
         return [
             "Healthcheck:", " Interval = \(GoDuration.format(health.interval ?? 0))",
-            " Retries = \(health.retries ?? 0)", " StartPeriod =\t\(GoDuration.format(health.startPeriod ?? 0))",
+            " Retries = \(health.retries ?? 0)",
+            " StartPeriod =\t\(GoDuration.format(health.startPeriod ?? 0))",
             " Timeout =\t\(GoDuration.format(health.timeout ?? 0))", " Tests:",
         ] + (health.test ?? []).map { "\t Test = \($0)" }
     }

@@ -7,7 +7,8 @@ package enum ServiceListing {
     package static func listing(_ services: [Service]) -> Listing {
         var listing = Listing(
             columns: [
-                Column("ID", "ID"), Column("Name", "NAME"), Column("Mode", "MODE"), Column("Replicas", "REPLICAS"),
+                Column("ID", "ID"), Column("Name", "NAME"), Column("Mode", "MODE"),
+                Column("Replicas", "REPLICAS"),
                 Column("Image", "IMAGE"), Column("Ports", "PORTS"),
             ], shown: ["ID", "Name", "Mode", "Replicas", "Image", "Ports"])
         let sorted = services.sorted { NaturalOrder.precedes($0.spec.name, $1.spec.name) }
@@ -33,7 +34,8 @@ package enum ServiceListing {
         let (running, desired) = (status?.runningTasks ?? 0, status?.desiredTasks ?? 0)
         if service.spec.mode.replicatedJob != nil {
             let concurrent = min(desired, service.spec.maxConcurrent)
-            return "\(running)/\(concurrent) (\(status?.completedTasks ?? 0)/\(service.spec.totalCompletions) completed)"
+            return
+                "\(running)/\(concurrent) (\(status?.completedTasks ?? 0)/\(service.spec.totalCompletions) completed)"
         }
         if service.spec.mode.globalJob != nil {
             return "\(running)/\(desired) (\(status?.completedTasks ?? 0)/\(desired) completed)"
@@ -44,7 +46,9 @@ package enum ServiceListing {
 
     /// Without the digest when there is a tag.
     package static func image(_ text: String) -> String {
-        guard let reference = ImageReference(text), reference.digest != nil, let tag = reference.tag else { return text }
+        guard let reference = ImageReference(text), reference.digest != nil, let tag = reference.tag else {
+            return text
+        }
         return "\(reference.familiarName):\(tag)"
     }
 
@@ -61,14 +65,17 @@ package enum ServiceListing {
         var runs: [Run] = []
         for port in sorted {
             let (published, target) = (port.publishedPort ?? 0, port.targetPort ?? 0)
-            if let last = runs.last, last.proto == port.effectiveProtocol, published == last.published.upperBound + 1,
+            if let last = runs.last, last.proto == port.effectiveProtocol,
+                published == last.published.upperBound + 1,
                 target == last.target.upperBound + 1
             {
                 runs[runs.count - 1].published = last.published.lowerBound...published
                 runs[runs.count - 1].target = last.target.lowerBound...target
             } else {
                 runs.append(
-                    Run(published: published...published, target: target...target, proto: port.effectiveProtocol))
+                    Run(
+                        published: published...published, target: target...target,
+                        proto: port.effectiveProtocol))
             }
         }
         func text(_ range: ClosedRange<UInt32>) -> String {

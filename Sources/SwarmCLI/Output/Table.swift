@@ -15,7 +15,11 @@ package struct Table: Sendable {
         for row in rows {
             for (index, cell) in row.dropLast().enumerated() {
                 let width = max(Self.columnMin, cell.count + Self.gap)
-                if index < widths.count { widths[index] = max(widths[index], width) } else { widths.append(width) }
+                if index < widths.count {
+                    widths[index] = max(widths[index], width)
+                } else {
+                    widths.append(width)
+                }
             }
         }
         var text = ""
@@ -46,7 +50,11 @@ package enum NaturalOrder {
         var wasDigit: Bool?
         for character in text {
             let isDigit = character.isASCII && character.isNumber
-            if isDigit == wasDigit { chunks[chunks.count - 1].append(character) } else { chunks.append(String(character)) }
+            if isDigit == wasDigit {
+                chunks[chunks.count - 1].append(character)
+            } else {
+                chunks.append(String(character))
+            }
             wasDigit = isDigit
         }
         return chunks

@@ -16,7 +16,9 @@ package struct TaskListing: Sendable {
     package init(
         serviceNames: [String: String], nodeNames: [String: String], truncates: Bool, now: Timestamp
     ) {
-        (self.serviceNames, self.nodeNames, self.truncates, self.now) = (serviceNames, nodeNames, truncates, now)
+        (self.serviceNames, self.nodeNames, self.truncates, self.now) = (
+            serviceNames, nodeNames, truncates, now
+        )
     }
 
     /// `web.1`, or `web.<node>` for a global service.
@@ -51,13 +53,14 @@ package struct TaskListing: Sendable {
 
     private func row(_ task: SwarmTask, _ name: String) -> [String: JSONValue] {
         let image = task.spec.containerSpec?.image ?? ""
+        let age = Age.text(now - task.status.timestamp).lowercasedFirst
         return [
-            "ID": .string(truncates ? task.id.shortID : task.id), "FullID": .string(task.id), "Name": .string(name),
+            "ID": .string(truncates ? task.id.shortID : task.id), "FullID": .string(task.id),
+            "Name": .string(name),
             "Image": .string(truncates ? ServiceListing.image(image) : image),
             "Node": .string(nodeNames[task.nodeID ?? ""] ?? task.nodeID ?? ""),
             "DesiredState": .string(Self.capitalized(task.desiredState.name)),
-            "CurrentState": .string(
-                "\(Self.capitalized(task.status.state.name)) \(Age.text(now - task.status.timestamp).lowercasedFirst) ago"),
+            "CurrentState": .string("\(Self.capitalized(task.status.state.name)) \(age) ago"),
             "Error": .string(error(task.status.err ?? "")), "Ports": .string(Self.ports(task)),
         ]
     }

@@ -21,7 +21,9 @@ package enum TextFile {
         var bytes: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 64 << 10)
         while true {
-            let count = unsafe chunk.withUnsafeMutableBytes { unsafe Glibc.read(descriptor, $0.baseAddress, $0.count) }
+            let count = unsafe chunk.withUnsafeMutableBytes {
+                unsafe Glibc.read(descriptor, $0.baseAddress, $0.count)
+            }
             if count < 0 && errno == EINTR { continue }
             guard count >= 0 else { throw SwarmError(.unknown, "read \(path): \(reason(errno))") }
             guard count > 0 else { return bytes }
@@ -49,7 +51,9 @@ package enum RegistryLogin {
     /// The header for an image's registry; nil when nobody is logged in there.
     static func header(for image: String) -> String? {
         guard let reference = ImageReferenceParts(image) else { return nil }
-        let home = ProcessEnvironment.current["DOCKER_CONFIG"] ?? (ProcessEnvironment.current["HOME"] ?? "/root") + "/.docker"
+        let home =
+            ProcessEnvironment.current["DOCKER_CONFIG"] ?? (ProcessEnvironment.current["HOME"] ?? "/root")
+            + "/.docker"
         // No file, or one that is not ours to judge, means no login.
         guard let text = try? TextFile.bytes(home + "/config.json") else { return nil }
         return header(server: reference.server, configuration: text)

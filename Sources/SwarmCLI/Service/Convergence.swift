@@ -60,7 +60,8 @@ package struct Convergence: Sendable {
             startState = status?.state
         }
         switch status?.state {
-        case "paused" where startState != "paused": return ([], .failed("service update paused: \(status?.message ?? "")"))
+        case "paused" where startState != "paused":
+            return ([], .failed("service update paused: \(status?.message ?? "")"))
         case "rollback_paused" where startState != "rollback_paused":
             return ([], .failed("service rollback paused: \(status?.message ?? "")"))
         case "rollback_started":
@@ -75,9 +76,14 @@ package struct Convergence: Sendable {
         let slots = slots(seen)
         let running = slots.filter { $0.task.map { Self.isRunning($0, seen.nodes) } ?? false }.count
         let what = isRollback ? "rolling back update: " : ""
-        lines.append(ProgressLine("overall", "overall progress: \(what)\(running) out of \(slots.count) tasks"))
+        if slots.isEmpty, seen.service.spec.mode.global != nil {
+            return (lines + [ProgressLine("overall", "overall progress: waiting for new tasks")], .waiting)
+        }
+        lines.append(
+            ProgressLine("overall", "overall progress: \(what)\(running) out of \(slots.count) tasks"))
         if slots.count <= Self.barsMax { lines += slots.map { ProgressLine($0.key, $0.line) } }
         let isSettled = !["updating", "rollback_started"].contains(status?.state ?? "")
+        if isSettled, let outcome = Self.ending(seen.service, slots) { return (lines, outcome) }
         guard running == slots.count, isSettled else {
             if stableSince != nil { lines.append(ProgressLine("verify", "")) }
             stableSince = nil
@@ -95,13 +101,26 @@ package struct Convergence: Sendable {
         stableSince = since
         let elapsed = now - since
         guard elapsed < monitor else {
-            let done = isRollback ? "rollback of service \(service.id) converged" : "Service \(service.id) converged"
+            let done =
+                isRollback ? "rollback of service \(service.id) converged" : "Service \(service.id) converged"
             return (lines + [ProgressLine("verify", "verify: \(done)")], .converged)
         }
         let left = (monitor - elapsed).wholeNanoseconds
         let seconds = max(1, (left + 999_999_999) / 1_000_000_000)
         let text = "verify: Waiting \(seconds) seconds to verify that tasks are stable..."
         return (lines + [ProgressLine("verify", text)], .waiting)
+    }
+
+    /// What can no longer change: a task that has ended and, by the restart condition, is not started again.
+    private static func ending(_ service: Service, _ slots: [Slot]) -> ConvergenceOutcome? {
+        let condition = service.spec.taskTemplate.restartCondition
+        let tasks = slots.compactMap(\.task).filter { $0.desiredState > .running }
+        if condition == "none", let failed = tasks.first(where: { [.failed, .rejected].contains($0.status.state) }) {
+            let reason = failed.status.err ?? failed.status.state.name
+            return .failed("service \(service.id) did not converge, its restart condition is \"none\": \(reason)")
+        }
+        let completed = tasks.filter { $0.status.state == .complete }.count
+        return condition != "any" && !slots.isEmpty && completed == slots.count ? .converged : nil
     }
 
     // MARK: Slots
@@ -131,7 +150,9 @@ package struct Convergence: Sendable {
         let count = Int(clamping: seen.service.spec.replicas)
         let bySlot = Dictionary(grouping: seen.tasks.filter { ($0.slot ?? 0) > 0 }) { $0.slot ?? 0 }
         // Slots need not be 1...n: tasks of lower slots may have been moved away.
-        let numbers = bySlot.filter { $0.value.contains { $0.desiredState <= .running } }.keys.sorted().prefix(count)
+        let active = bySlot.filter { $0.value.contains { $0.desiredState <= .running } }.keys.sorted()
+        let ended = bySlot.keys.filter { !active.contains($0) }.sorted()
+        let numbers = (active + ended).prefix(count).sorted()
         let width = String(count).count
         return (0..<count).map { index in
             let label = "\(String(index + 1).leftPadded(width))/\(count)"
@@ -145,8 +166,9 @@ package struct Convergence: Sendable {
     private func globalSlots(_ seen: ServiceObservation) -> [Slot] {
         let byNode = Dictionary(grouping: seen.tasks) { $0.nodeID ?? "" }
         let eligible = seen.nodes.filter { node in
-            node.status.state != "down"
-                && (byNode[node.id]?.contains { $0.desiredState <= .running } ?? false)
+            guard node.status.state != "down", let tasks = byNode[node.id] else { return false }
+            // A drained node's task is to stop; an active node's that has failed is still missing.
+            return node.spec.availability == "active" || tasks.contains { $0.desiredState <= .running }
         }
         return eligible.sorted { $0.id < $1.id }.map { node in
             slot(node.id, node.description.hostname ?? node.id, byNode[node.id] ?? [])
@@ -187,7 +209,9 @@ package struct Convergence: Sendable {
         let lines =
             lines + [
                 ProgressLine("overall", "job progress: \(complete) out of \(total) complete"),
-                ProgressLine("active", "active tasks: \(active) out of \(max(active, min(total - complete, total))) tasks"),
+                ProgressLine(
+                    "active",
+                    "active tasks: \(active) out of \(max(active, min(total - complete, total))) tasks"),
             ]
         guard complete >= total, total > 0 else { return (lines, .waiting) }
         return (lines + [ProgressLine("verify", "job complete")], .converged)

@@ -75,7 +75,10 @@ package struct ServiceChange: Sendable {
 
     /// What two ports of one service must not share.
     private static func slot(_ port: PortConfig) -> [String] {
-        [String(port.targetPort ?? 0), port.effectiveProtocol, port.publishMode ?? "ingress", String(port.publishedPort ?? 0)]
+        [
+            String(port.targetPort ?? 0), port.effectiveProtocol, port.publishMode ?? "ingress",
+            String(port.publishedPort ?? 0),
+        ]
     }
 
     private static func order(_ port: PortConfig) -> (UInt32, UInt32, String, String) {
@@ -97,7 +100,8 @@ package struct ServiceChange: Sendable {
         }
         if let driver = flags.text("log-driver") {
             let options = ServiceCreation.pairs(flags.list("log-opt"))
-            task.logDriver = driver.isEmpty ? nil : Driver(name: driver, options: options.isEmpty ? nil : options)
+            task.logDriver =
+                driver.isEmpty ? nil : Driver(name: driver, options: options.isEmpty ? nil : options)
         }
     }
 
@@ -195,7 +199,9 @@ package struct ServiceChange: Sendable {
     }
 
     private func applyNames(to container: inout ContainerSpec) {
-        guard flags.isAnySet(["dns", "dns-option", "dns-search"].flatMap { ["\($0)-add", "\($0)-rm"] }) else { return }
+        guard flags.isAnySet(["dns", "dns-option", "dns-search"].flatMap { ["\($0)-add", "\($0)-rm"] }) else {
+            return
+        }
         var names = container.dnsConfig ?? DNSConfig()
         names.nameservers = changedList(names.nameservers, "dns")
         names.search = changedList(names.search, "dns-search")
@@ -277,7 +283,8 @@ package struct ServiceChange: Sendable {
     private func applyCapabilities(to container: inout ContainerSpec) {
         guard flags.isAnySet(["cap-add", "cap-drop"]) else { return }
         let (adding, dropping) = (
-            flags.list("cap-add").map(Capabilities.normalized), flags.list("cap-drop").map(Capabilities.normalized)
+            flags.list("cap-add").map(Capabilities.normalized),
+            flags.list("cap-drop").map(Capabilities.normalized)
         )
         // A capability is added, dropped or left alone: adding one that was dropped only ends the dropping.
         var add = Set(adding.contains(Capabilities.reset) ? [] : container.capabilityAdd ?? [])

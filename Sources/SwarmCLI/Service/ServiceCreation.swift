@@ -58,7 +58,8 @@ package struct ServiceCreation: Sendable {
 
     package func spec() throws(SwarmError) -> ServiceSpec {
         let mode = try mode()
-        var spec = ServiceSpec(name: flags.text("name") ?? "", labels: Self.pairs(flags.list("label")), mode: mode)
+        var spec = ServiceSpec(
+            name: flags.text("name") ?? "", labels: Self.pairs(flags.list("label")), mode: mode)
         spec.taskTemplate = try taskTemplate()
         let isJob = spec.isJob
         let rollout = ServiceEdit.rolloutNames("update") + ServiceEdit.rolloutNames("rollback")
@@ -77,17 +78,21 @@ package struct ServiceCreation: Sendable {
     private func mode() throws(SwarmError) -> ServiceMode {
         let name = flags.text("mode") ?? "replicated"
         let replicas = try flags.text("replicas").map { text throws(SwarmError) in try GoNumber.uint(text) }
-        let concurrent = try flags.text("max-concurrent").map { text throws(SwarmError) in try GoNumber.uint(text) }
+        let concurrent = try flags.text("max-concurrent").map { text throws(SwarmError) in
+            try GoNumber.uint(text)
+        }
         if name != "replicated-job", concurrent != nil {
             throw SwarmError(.invalidArgument, "max-concurrent can only be used with replicated-job mode")
         }
         if name == "global" || name == "global-job" {
             if replicas != nil {
-                throw SwarmError(.invalidArgument, "replicas can only be used with replicated or replicated-job mode")
+                throw SwarmError(
+                    .invalidArgument, "replicas can only be used with replicated or replicated-job mode")
             }
             if flags.isSet("replicas-max-per-node") {
                 throw SwarmError(
-                    .invalidArgument, "replicas-max-per-node can only be used with replicated or replicated-job mode")
+                    .invalidArgument,
+                    "replicas-max-per-node can only be used with replicated or replicated-job mode")
             }
         }
         switch name {
@@ -97,7 +102,8 @@ package struct ServiceCreation: Sendable {
         case "replicated-job":
             return ServiceMode(
                 replicatedJob: ReplicatedJobMode(
-                    maxConcurrent: concurrent ?? replicas ?? 1, totalCompletions: replicas ?? concurrent ?? 1))
+                    maxConcurrent: concurrent ?? replicas ?? 1, totalCompletions: replicas ?? concurrent ?? 1)
+            )
         default:
             throw SwarmError(
                 .invalidArgument,
@@ -169,7 +175,8 @@ package struct ServiceCreation: Sendable {
         if !sysctls.isEmpty { container.sysctls = sysctls }
         let ulimits = try flags.list("ulimit").map { text throws(SwarmError) in try UlimitOption.parse(text) }
         if !ulimits.isEmpty { container.ulimits = ulimits.sorted { $0.name < $1.name } }
-        let capabilities = Capabilities.effective(adding: flags.list("cap-add"), dropping: flags.list("cap-drop"))
+        let capabilities = Capabilities.effective(
+            adding: flags.list("cap-add"), dropping: flags.list("cap-drop"))
         container.capabilityAdd = capabilities.add.isEmpty ? nil : capabilities.add
         container.capabilityDrop = capabilities.drop.isEmpty ? nil : capabilities.drop
         container.healthcheck = try ServiceEdit.healthcheck(flags, from: nil)

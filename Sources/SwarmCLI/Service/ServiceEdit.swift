@@ -15,13 +15,16 @@ enum ServiceEdit {
         if let text = flags.text("isolation") { container.isolation = text }
         if flags.isSet("tty") { container.tty = flags.isOn("tty") ? true : nil }
         if flags.isSet("read-only") { container.readOnly = flags.isOn("read-only") ? true : nil }
-        if let text = flags.text("stop-grace-period") { container.stopGracePeriod = try GoDuration.parse(text) }
+        if let text = flags.text("stop-grace-period") {
+            container.stopGracePeriod = try GoDuration.parse(text)
+        }
         if let text = flags.text("oom-score-adj") {
             let value = try GoNumber.int(text)
             container.oomScoreAdj = value == 0 ? nil : value
         }
         if let text = flags.text("credential-spec") {
-            let (kind, value) = text.split(separator: ":", maxSplits: 1).count == 2 ? kindAndValue(text) : ("", "")
+            let (kind, value) =
+                text.split(separator: ":", maxSplits: 1).count == 2 ? kindAndValue(text) : ("", "")
             var spec = CredentialSpec()
             switch kind {
             case "file": spec.file = value
@@ -29,7 +32,8 @@ enum ServiceEdit {
             case "config": spec.config = value
             default:
                 throw SwarmError(
-                    .invalidArgument, "invalid credential spec: value must be prefixed with \"config://\", \"file://\", "
+                    .invalidArgument,
+                    "invalid credential spec: value must be prefixed with \"config://\", \"file://\", "
                         + "or \"registry://\"")
             }
             var privileges = container.privileges ?? Privileges()
@@ -48,7 +52,8 @@ enum ServiceEdit {
         "health-start-interval",
     ]
 
-    static func healthcheck(_ flags: ParsedFlags, from old: HealthConfig?) throws(SwarmError) -> HealthConfig? {
+    static func healthcheck(_ flags: ParsedFlags, from old: HealthConfig?) throws(SwarmError) -> HealthConfig?
+    {
         if flags.isOn("no-healthcheck") {
             guard !flags.isAnySet(healthNames) else {
                 throw SwarmError(.invalidArgument, "--no-healthcheck conflicts with --health-* options")
@@ -63,10 +68,14 @@ enum ServiceEdit {
         if let text = flags.text("health-interval") { health.interval = try GoDuration.parse(text) }
         if let text = flags.text("health-timeout") { health.timeout = try GoDuration.parse(text) }
         if let text = flags.text("health-start-period") { health.startPeriod = try GoDuration.parse(text) }
-        if let text = flags.text("health-start-interval") { health.startInterval = try GoDuration.parse(text) }
+        if let text = flags.text("health-start-interval") {
+            health.startInterval = try GoDuration.parse(text)
+        }
         if let text = flags.text("health-retries") {
             let retries = try GoNumber.int(text)
-            guard retries >= 0 else { throw SwarmError(.invalidArgument, "--health-retries cannot be negative") }
+            guard retries >= 0 else {
+                throw SwarmError(.invalidArgument, "--health-retries cannot be negative")
+            }
             health.retries = Int(retries)
         }
         return health
@@ -74,8 +83,11 @@ enum ServiceEdit {
 
     // MARK: The task
 
-    static func applyResources(_ flags: ParsedFlags, to resources: inout ResourceRequirements) throws(SwarmError) {
-        func set<Root>(_ name: String, _ parse: (String) throws(SwarmError) -> Int64, _ root: inout Root?, _ empty: Root,
+    static func applyResources(_ flags: ParsedFlags, to resources: inout ResourceRequirements)
+        throws(SwarmError)
+    {
+        func set<Root>(
+            _ name: String, _ parse: (String) throws(SwarmError) -> Int64, _ root: inout Root?, _ empty: Root,
             _ path: WritableKeyPath<Root, Int64?>
         ) throws(SwarmError) {
             guard let text = flags.text(name) else { return }
@@ -91,7 +103,9 @@ enum ServiceEdit {
         try set("reserve-memory", Size.bytes, &resources.reservations, Resources(), \.memoryBytes)
     }
 
-    static func restartPolicy(_ flags: ParsedFlags, from old: RestartPolicy?) throws(SwarmError) -> RestartPolicy? {
+    static func restartPolicy(_ flags: ParsedFlags, from old: RestartPolicy?) throws(SwarmError)
+        -> RestartPolicy?
+    {
         let names = ["restart-condition", "restart-delay", "restart-max-attempts", "restart-window"]
         guard flags.isAnySet(names) else { return old }
         var policy = old ?? RestartPolicy(condition: "any", delay: 5 * second)
@@ -105,7 +119,9 @@ enum ServiceEdit {
     // MARK: Updates
 
     static func rolloutNames(_ prefix: String) -> [String] {
-        ["parallelism", "delay", "monitor", "failure-action", "max-failure-ratio", "order"].map { "\(prefix)-\($0)" }
+        ["parallelism", "delay", "monitor", "failure-action", "max-failure-ratio", "order"].map {
+            "\(prefix)-\($0)"
+        }
     }
 
     static func updateConfig(
@@ -117,7 +133,9 @@ enum ServiceEdit {
         if let text = flags.text("\(prefix)-delay") { config.delay = try GoDuration.parse(text) }
         if let text = flags.text("\(prefix)-monitor") { config.monitor = try GoDuration.parse(text) }
         if let text = flags.text("\(prefix)-failure-action") { config.failureAction = text }
-        if let text = flags.text("\(prefix)-max-failure-ratio") { config.maxFailureRatio = try GoNumber.float(text) }
+        if let text = flags.text("\(prefix)-max-failure-ratio") {
+            config.maxFailureRatio = try GoNumber.float(text)
+        }
         if let text = flags.text("\(prefix)-order") { config.order = text }
         return config
     }

@@ -8,12 +8,16 @@ enum FileVerbs {
     static let secrets = Command("secret", "Manage Swarm secrets", children: verbs("secret"))
     static let configs = Command("config", "Manage Swarm configs", children: verbs("config"))
 
-    private static func verbs(_ kind: String) -> [Command] { [create(kind), inspect(kind), list(kind), remove(kind)] }
+    private static func verbs(_ kind: String) -> [Command] {
+        [create(kind), inspect(kind), list(kind), remove(kind)]
+    }
 
     private static func create(_ kind: String) -> Command {
         let isSecret = kind == "secret"
         var flags = [
-            Flag("label", short: "l", ServiceFlags.labels, "\(kind.prefix(1).uppercased() + kind.dropFirst()) labels"),
+            Flag(
+                "label", short: "l", ServiceFlags.labels,
+                "\(kind.prefix(1).uppercased() + kind.dropFirst()) labels"),
             Flag("template-driver", .string, "Template driver"),
         ]
         if isSecret { flags.append(Flag("driver", short: "d", .string, "Secret driver")) }
@@ -24,8 +28,12 @@ enum FileVerbs {
         ) { invocation in
             let path = invocation.arguments.count == 2 ? invocation.arguments[1] : nil
             let driver = invocation.flag("driver")
-            if driver == nil, path == nil { throw CommandFailure("either specify a filename or - for standard input") }
-            if driver != nil, path != nil { throw CommandFailure("when using secret driver secret data must be empty") }
+            if driver == nil, path == nil {
+                throw CommandFailure("either specify a filename or - for standard input")
+            }
+            if driver != nil, path != nil {
+                throw CommandFailure("when using secret driver secret data must be empty")
+            }
             var spec = SecretSpec(
                 name: invocation.arguments[0], labels: ServiceCreation.pairs(invocation.list("label")))
             if let path {
@@ -46,10 +54,15 @@ enum FileVerbs {
         Command(
             "inspect", "Display detailed information on one or more \(kind)s",
             usage: "[OPTIONS] \(kind.uppercased()) [\(kind.uppercased())...]", arguments: .atLeast(1),
-            flags: [Inspection.formatFlag, Flag("pretty", .bool, "Print the information in a human friendly format")]
+            flags: [
+                Inspection.formatFlag,
+                Flag("pretty", .bool, "Print the information in a human friendly format"),
+            ]
         ) { invocation in
             guard invocation.isOn("pretty") else {
-                return try await Inspection.run(invocation) { try await invocation.client.json("/\(kind)s/" + $0) }
+                return try await Inspection.run(invocation) {
+                    try await invocation.client.json("/\(kind)s/" + $0)
+                }
             }
             for argument in invocation.arguments {
                 let object: Secret = try await invocation.client.get("/\(kind)s/" + argument)
@@ -61,7 +74,10 @@ enum FileVerbs {
     static func pretty(_ object: Secret, showsData: Bool) -> String {
         var lines = ["ID:              \(object.id)", "Name:            \(object.spec.name)"]
         let labels = (object.spec.labels ?? [:]).sorted { $0.key < $1.key }
-        lines.append("Labels:" + (labels.isEmpty ? "" : "\n" + labels.map { " - \($0.key)=\($0.value)" }.joined(separator: "\n")))
+        lines.append(
+            "Labels:"
+                + (labels.isEmpty
+                    ? "" : "\n" + labels.map { " - \($0.key)=\($0.value)" }.joined(separator: "\n")))
         if let driver = object.spec.driver?.name { lines.append("Driver:          \(driver)") }
         lines += ["Created at:      \(object.createdAt)", "Updated at:      \(object.updatedAt)"]
         if showsData, let text = object.spec.data, let data = Data(base64Encoded: text) {
@@ -71,7 +87,8 @@ enum FileVerbs {
     }
 
     private static func list(_ kind: String) -> Command {
-        Command("ls", "List \(kind)s", flags: [ListFlags.filter, ListFlags.format, ListFlags.quiet]) { invocation in
+        Command("ls", "List \(kind)s", flags: [ListFlags.filter, ListFlags.format, ListFlags.quiet]) {
+            invocation in
             var query = Query()
             query.append(filters: invocation.filters)
             // Configs decode as secrets: the same fields, minus a driver.
@@ -86,10 +103,13 @@ enum FileVerbs {
     static func listing(_ objects: [Secret], showsDriver: Bool, now: Timestamp) -> Listing {
         var listing = Listing(
             columns: [
-                Column("ID", "ID"), Column("Name", "NAME"), Column("Driver", "DRIVER"), Column("CreatedAt", "CREATED"),
+                Column("ID", "ID"), Column("Name", "NAME"), Column("Driver", "DRIVER"),
+                Column("CreatedAt", "CREATED"),
                 Column("UpdatedAt", "UPDATED"), Column("Labels", "LABELS"),
             ],
-            shown: showsDriver ? ["ID", "Name", "Driver", "CreatedAt", "UpdatedAt"] : ["ID", "Name", "CreatedAt", "UpdatedAt"])
+            shown: showsDriver
+                ? ["ID", "Name", "Driver", "CreatedAt", "UpdatedAt"]
+                : ["ID", "Name", "CreatedAt", "UpdatedAt"])
         listing.rows = objects.sorted { NaturalOrder.precedes($0.spec.name, $1.spec.name) }.map { object in
             [
                 "ID": .string(object.id), "Name": .string(object.spec.name),

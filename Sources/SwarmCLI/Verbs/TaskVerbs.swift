@@ -77,7 +77,8 @@ enum TaskVerbs {
     static func show(_ tasks: [SwarmTask], _ invocation: Invocation) async throws {
         let isQuiet = invocation.isOn("quiet")
         let names = isQuiet ? listing(invocation, services: [:], nodes: [:]) : try await names(invocation)
-        invocation.console.write(try names.listing(tasks).render(format: invocation.flag("format"), quiet: isQuiet))
+        invocation.console.write(
+            try names.listing(tasks).render(format: invocation.flag("format"), quiet: isQuiet))
     }
 
     /// How tasks are named, resolved unless `--no-resolve`.
@@ -87,7 +88,9 @@ enum TaskVerbs {
         let nodes = try await invocation.client.nodes()
         return listing(
             invocation, services: Dictionary(services.map { ($0.id, $0.spec.name) }) { first, _ in first },
-            nodes: Dictionary(nodes.map { ($0.id, $0.spec.name ?? $0.description.hostname ?? $0.id) }) { first, _ in first })
+            nodes: Dictionary(nodes.map { ($0.id, $0.spec.name ?? $0.description.hostname ?? $0.id) }) {
+                first, _ in first
+            })
     }
 
     private static func listing(

@@ -9,9 +9,12 @@ enum ContainerVerbs {
     static let list = Command(
         "ls", "List containers",
         flags: [
-            Flag("all", short: "a", .bool, "Show all containers (default shows just running)"), ListFlags.filter,
+            Flag("all", short: "a", .bool, "Show all containers (default shows just running)"),
+            ListFlags.filter,
             ListFlags.format,
-            Flag("last", short: "n", .int, "Show n last created containers (includes all states)", default: "-1"),
+            Flag(
+                "last", short: "n", .int, "Show n last created containers (includes all states)",
+                default: "-1"),
             Flag("latest", short: "l", .bool, "Show the latest created container (includes all states)"),
             ListFlags.noTruncation, Flag("quiet", short: "q", .bool, "Only display container IDs"),
         ]
@@ -23,7 +26,8 @@ enum ContainerVerbs {
         query.append(filters: invocation.filters)
         let containers: [ContainerSummary] = try await invocation.client.get("/containers/json", query)
         let listing = ContainerListing.listing(
-            containers, truncates: !invocation.isOn("no-trunc"), now: Timestamp(nanoseconds: WallClock.nanoseconds))
+            containers, truncates: !invocation.isOn("no-trunc"),
+            now: Timestamp(nanoseconds: WallClock.nanoseconds))
         invocation.console.write(
             try listing.render(format: invocation.flag("format"), quiet: invocation.isOn("quiet")))
     }.aliased("list", "ps")
@@ -40,7 +44,8 @@ enum ContainerVerbs {
         flags: LogFlags.shared + [
             Flag(
                 "until", .string,
-                "Show logs before a timestamp (e.g. \"2013-01-02T13:23:37Z\") or relative (e.g. \"42m\" for 42 minutes)")
+                "Show logs before a timestamp (e.g. \"2013-01-02T13:23:37Z\") or relative (e.g. \"42m\" for 42 minutes)"
+            )
         ]
     ) { invocation in
         let client = invocation.client
@@ -71,7 +76,8 @@ package enum ContainerListing {
     /// The longest command shown without `--no-trunc`.
     static let commandColumns = 20
 
-    package static func listing(_ containers: [ContainerSummary], truncates: Bool, now: Timestamp) -> Listing {
+    package static func listing(_ containers: [ContainerSummary], truncates: Bool, now: Timestamp) -> Listing
+    {
         var listing = Listing(
             columns: [
                 Column("ID", "CONTAINER ID"), Column("Image", "IMAGE"), Column("Command", "COMMAND"),
@@ -89,13 +95,16 @@ package enum ContainerListing {
                 "ID": .string(truncates ? container.id.shortID : container.id),
                 "Image": .string(truncates ? ServiceListing.image(image) : image),
                 "Command": .string("\"\(truncates ? command.ellipsis(commandColumns) : command)\""),
-                "RunningFor": .string(Age.text(now - created) + " ago"), "Status": .string(container.status ?? ""),
+                "RunningFor": .string(Age.text(now - created) + " ago"),
+                "Status": .string(container.status ?? ""),
                 "Ports": .string(ports(container.ports ?? [])),
                 "Names": .string(
-                    (container.names ?? []).map { $0.hasPrefix("/") ? String($0.dropFirst()) : $0 }.joined(separator: ",")),
+                    (container.names ?? []).map { $0.hasPrefix("/") ? String($0.dropFirst()) : $0 }.joined(
+                        separator: ",")),
                 "CreatedAt": .string(created.goDescription), "State": .string(container.state ?? ""),
                 "Labels": .string(NetworkOptions.labels(container.labels)),
-                "Networks": .string((container.networkSettings?.networks ?? [:]).keys.sorted().joined(separator: ",")),
+                "Networks": .string(
+                    (container.networkSettings?.networks ?? [:]).keys.sorted().joined(separator: ",")),
                 "Mounts": .string(mounts.joined(separator: ",")),
                 "LocalVolumes": .string(String((container.mounts ?? []).filter { $0.name != nil }.count)),
                 "Size": .string(Size.human(container.sizeBytes ?? 0)),
@@ -106,7 +115,9 @@ package enum ContainerListing {
 
     static func ports(_ ports: [ContainerSummary.Port]) -> String {
         let sorted = ports.sorted {
-            ($0.privatePort, $0.proto ?? "", $0.address ?? "") < ($1.privatePort, $1.proto ?? "", $1.address ?? "")
+            ($0.privatePort, $0.proto ?? "", $0.address ?? "") < (
+                $1.privatePort, $1.proto ?? "", $1.address ?? ""
+            )
         }
         return sorted.map { port in
             let target = "\(port.privatePort)/\(port.proto ?? "tcp")"

@@ -15,7 +15,9 @@ enum ImageVerbs {
         "load", "Load an image from a tar archive or STDIN",
         flags: [
             Flag("input", short: "i", .string, "Read from tar archive file, instead of STDIN"),
-            Flag("platform", .string, "Load only the given platform variant. Formatted as \"os[/arch[/variant]]\""),
+            Flag(
+                "platform", .string,
+                "Load only the given platform variant. Formatted as \"os[/arch[/variant]]\""),
             Flag("quiet", short: "q", .bool, "Suppress the load output"),
         ]
     ) { invocation in
@@ -39,7 +41,8 @@ enum ImageVerbs {
     ) { invocation in
         let path = invocation.arguments[0]
         if path.contains("://") {
-            throw CommandFailure("importing from \(path) is not supported: fetch it and import from standard input")
+            throw CommandFailure(
+                "importing from \(path) is not supported: fetch it and import from standard input")
         }
         var query: Query = ["fromSrc": "-"]
         if invocation.arguments.count == 2 {
@@ -66,7 +69,8 @@ enum ImageVerbs {
     }
 
     static let pull = Command(
-        "pull", "Download an image from a registry", usage: "[OPTIONS] NAME[:TAG|@DIGEST]", arguments: .exactly(1),
+        "pull", "Download an image from a registry", usage: "[OPTIONS] NAME[:TAG|@DIGEST]",
+        arguments: .exactly(1),
         flags: [
             Flag("platform", .string, "Set platform if server is multi-platform capable"),
             Flag("quiet", short: "q", .bool, "Suppress verbose output"),
@@ -93,7 +97,8 @@ enum ImageVerbs {
         "ls", "List images", usage: "[OPTIONS] [REPOSITORY[:TAG]]", arguments: .atMost(1),
         flags: [
             Flag("all", short: "a", .bool, "Show all images (default hides intermediate images)"),
-            Flag("digests", .bool, "Show digests"), ListFlags.filter, ListFlags.format, ListFlags.noTruncation,
+            Flag("digests", .bool, "Show digests"), ListFlags.filter, ListFlags.format,
+            ListFlags.noTruncation,
             Flag("quiet", short: "q", .bool, "Only show image IDs"),
         ]
     ) { invocation in
@@ -122,7 +127,8 @@ enum ImageVerbs {
         usage: "SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]", arguments: .exactly(2)
     ) { invocation in
         guard let target = ImageReference(invocation.arguments[1]), target.digest == nil else {
-            throw CommandFailure("\"\(invocation.arguments[1])\" is not a valid repository/tag: invalid reference format")
+            throw CommandFailure(
+                "\"\(invocation.arguments[1])\" is not a valid repository/tag: invalid reference format")
         }
         let query: Query = ["repo": target.familiarName, "tag": target.tag ?? ImageReference.defaultTag]
         _ = try await invocation.client.bytes(.post, "/images/\(invocation.arguments[0])/tag", query)
@@ -163,7 +169,9 @@ enum ProgressStream {
         _ line: [UInt8], _ lines: inout PullProgress, _ invocation: Invocation, _ quiet: Bool
     ) throws {
         let message = try JSONValue(parsing: line)
-        if let text = message["errorDetail"]?["message"]?.text ?? message["error"]?.text { throw CommandFailure(text) }
+        if let text = message["errorDetail"]?["message"]?.text ?? message["error"]?.text {
+            throw CommandFailure(text)
+        }
         guard !quiet else { return }
         invocation.console.write(lines.text(for: message))
         invocation.console.flush()
@@ -214,7 +222,8 @@ package enum ImageListing {
         var listing = Listing(
             columns: [
                 Column("Repository", "REPOSITORY"), Column("Tag", "TAG"), Column("Digest", "DIGEST"),
-                Column("ID", "IMAGE ID"), Column("CreatedSince", "CREATED"), Column("CreatedAt", "CREATED AT"),
+                Column("ID", "IMAGE ID"), Column("CreatedSince", "CREATED"),
+                Column("CreatedAt", "CREATED AT"),
                 Column("Size", "SIZE"),
             ],
             shown: digests
@@ -225,10 +234,13 @@ package enum ImageListing {
             for entry in names(image) where matches(entry, pattern) {
                 let created = Timestamp(nanoseconds: (image.created ?? 0) * 1_000_000_000)
                 listing.rows.append([
-                    "Repository": .string(entry.repository), "Tag": .string(entry.tag), "Digest": .string(entry.digest),
+                    "Repository": .string(entry.repository), "Tag": .string(entry.tag),
+                    "Digest": .string(entry.digest),
                     "ID": .string(truncates ? image.id.shortID : image.id),
-                    "CreatedSince": .string(Age.text(now - created) + " ago"), "CreatedAt": .string(created.goDescription),
-                    "Size": .string(Size.human(image.sizeBytes ?? 0)), "Containers": "N/A", "SharedSize": "N/A",
+                    "CreatedSince": .string(Age.text(now - created) + " ago"),
+                    "CreatedAt": .string(created.goDescription),
+                    "Size": .string(Size.human(image.sizeBytes ?? 0)), "Containers": "N/A",
+                    "SharedSize": "N/A",
                     "UniqueSize": "N/A",
                 ])
             }
@@ -248,12 +260,14 @@ package enum ImageListing {
             (image.repoDigests ?? []).compactMap { text -> (String, String)? in
                 let parts = text.split(separator: "@", maxSplits: 1).map(String.init)
                 return parts.count == 2 ? (parts[0], parts[1]) : nil
-            }) { first, _ in first }
+            }
+        ) { first, _ in first }
         let tagged = (image.repoTags ?? []).sorted().compactMap { text -> Entry? in
             guard let colon = text.lastIndex(of: ":") else { return nil }
             let repository = String(text[..<colon])
             return Entry(
-                repository: repository, tag: String(text[text.index(after: colon)...]), digest: digests[repository] ?? none)
+                repository: repository, tag: String(text[text.index(after: colon)...]),
+                digest: digests[repository] ?? none)
         }
         if !tagged.isEmpty { return tagged }
         guard let first = digests.sorted(by: { $0.key < $1.key }).first else {
@@ -263,7 +277,9 @@ package enum ImageListing {
     }
 
     private static func matches(_ entry: Entry, _ pattern: String?) -> Bool {
-        guard let pattern, !pattern.contains("*"), let reference = ImageReference(pattern) else { return true }
+        guard let pattern, !pattern.contains("*"), let reference = ImageReference(pattern) else {
+            return true
+        }
         return ImageReference(entry.repository)?.repository == reference.repository
             && (reference.tag == nil || reference.tag == entry.tag)
     }

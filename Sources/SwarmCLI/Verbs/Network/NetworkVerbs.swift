@@ -11,7 +11,9 @@ enum NetworkVerbs {
         "create", "Create a network", usage: "[OPTIONS] NETWORK", arguments: .exactly(1),
         flags: [
             Flag("attachable", .bool, "Enable manual container attachment"),
-            Flag("aux-address", .list("map"), "Auxiliary IPv4 or IPv6 addresses used by Network driver", default: "map[]"),
+            Flag(
+                "aux-address", .list("map"), "Auxiliary IPv4 or IPv6 addresses used by Network driver",
+                default: "map[]"),
             Flag("config-from", .string, "The network from which to copy the configuration"),
             Flag("config-only", .bool, "Create a configuration only network"),
             Flag("driver", short: "d", .string, "Driver to manage the Network", default: "\"overlay\""),
@@ -37,7 +39,10 @@ enum NetworkVerbs {
 
     static let list = Command(
         "ls", "List networks",
-        flags: [ListFlags.filter, ListFlags.format, ListFlags.noTruncation, Flag("quiet", short: "q", .bool, "Only display network IDs")]
+        flags: [
+            ListFlags.filter, ListFlags.format, ListFlags.noTruncation,
+            Flag("quiet", short: "q", .bool, "Only display network IDs"),
+        ]
     ) { invocation in
         let networks = try await invocation.client.networks(filters: invocation.filters)
         let listing = NetworkOptions.listing(networks, truncates: !invocation.isOn("no-trunc"))
@@ -46,7 +51,8 @@ enum NetworkVerbs {
     }.aliased("list")
 
     static let inspect = Command(
-        "inspect", "Display detailed information on one or more networks", usage: "[OPTIONS] NETWORK [NETWORK...]",
+        "inspect", "Display detailed information on one or more networks",
+        usage: "[OPTIONS] NETWORK [NETWORK...]",
         arguments: .atLeast(1),
         flags: [Inspection.formatFlag, Flag("verbose", short: "v", .bool, "Verbose output for diagnostics")]
     ) { invocation in
@@ -62,9 +68,10 @@ enum NetworkVerbs {
             let client = invocation.client
             if let network = try? await client.network(argument), network.ingress == true {
                 let warning =
-                    "WARNING! Before removing the routing-mesh network, make sure all the nodes in your swarm run the same "
-                    + "docker engine version. Otherwise, removal may not be effective and functionality of newly create "
-                    + "ingress networks will be impaired.\nAre you sure you want to continue?"
+                    "WARNING! Before removing the routing-mesh network, make sure all the nodes in your swarm "
+                    + "run the same docker engine version. Otherwise, removal may not be effective and "
+                    + "functionality of newly create ingress networks will be impaired.\n"
+                    + "Are you sure you want to continue?"
                 guard Confirmation.ask(warning, invocation.console) else { return nil }
             }
             do {
@@ -91,7 +98,8 @@ enum NetworkVerbs {
         }
         var query = Query()
         query.append(filters: invocation.filters)
-        let answer = try JSONValue(parsing: try await invocation.client.bytes(.post, "/networks/prune", query))
+        let answer = try JSONValue(
+            parsing: try await invocation.client.bytes(.post, "/networks/prune", query))
         let removed = answer["NetworksDeleted"]?.elements.compactMap(\.text) ?? []
         guard !removed.isEmpty else { return }
         invocation.console.print("Deleted Networks:")
@@ -133,7 +141,9 @@ package enum NetworkOptions {
         return body
     }
 
-    private static func addressRanges(_ flags: ParsedFlags) throws(SwarmError) -> [NetworkCreation.AddressRange] {
+    private static func addressRanges(_ flags: ParsedFlags) throws(SwarmError) -> [NetworkCreation
+        .AddressRange]
+    {
         func values(_ name: String) -> [String] {
             flags.list(name).flatMap { $0.split(separator: ",").map(String.init) }
         }
@@ -144,40 +154,55 @@ package enum NetworkOptions {
         var result: [NetworkCreation.AddressRange] = []
         for text in subnets {
             guard let subnet = IPv4Subnet(text) else {
-                guard text.contains(":") else { throw SwarmError(.invalidArgument, "invalid CIDR address: \(text)") }
+                guard text.contains(":") else {
+                    throw SwarmError(.invalidArgument, "invalid CIDR address: \(text)")
+                }
                 result.append(.init(subnet: text))
                 continue
             }
             for other in result.compactMap({ IPv4Subnet($0.Subnet ?? "") }) where other.overlaps(subnet) {
-                throw SwarmError(.invalidArgument, "multiple overlapping subnet configuration is not supported")
+                throw SwarmError(
+                    .invalidArgument, "multiple overlapping subnet configuration is not supported")
             }
             result.append(.init(subnet: text))
         }
         func place(_ what: String, _ text: String, _ address: IPv4Address?) throws(SwarmError) -> Int {
             guard let address else { throw SwarmError(.invalidArgument, "invalid address: \(text)") }
-            guard let index = result.firstIndex(where: { IPv4Subnet($0.Subnet ?? "")?.contains(address) ?? false }) else {
+            guard
+                let index = result.firstIndex(where: {
+                    IPv4Subnet($0.Subnet ?? "")?.contains(address) ?? false
+                })
+            else {
                 throw SwarmError(.invalidArgument, "no matching subnet for \(what) \(text)")
             }
             return index
         }
         for text in ranges {
             let index = try place("range", text, IPv4Subnet(text)?.network)
-            guard result[index].IPRange == nil else {
-                throw SwarmError(.invalidArgument, "cannot configure multiple ranges (\(text), \(result[index].IPRange ?? "")) on the same subnet (\(result[index].Subnet ?? ""))")
+            if let other = result[index].IPRange {
+                throw SwarmError(
+                    .invalidArgument,
+                    "cannot configure multiple ranges (\(text), \(other)) on the same subnet "
+                        + "(\(result[index].Subnet ?? ""))")
             }
             result[index].IPRange = text
         }
         for text in gateways {
             let index = try place("gateway", text, IPv4Address(text))
-            guard result[index].Gateway == nil else {
-                throw SwarmError(.invalidArgument, "cannot configure multiple gateways (\(text), \(result[index].Gateway ?? "")) for the same subnet (\(result[index].Subnet ?? ""))")
+            if let other = result[index].Gateway {
+                throw SwarmError(
+                    .invalidArgument,
+                    "cannot configure multiple gateways (\(text), \(other)) for the same subnet "
+                        + "(\(result[index].Subnet ?? ""))")
             }
             result[index].Gateway = text
         }
         for text in flags.list("aux-address") {
             let (name, value) = text.keyAndValue
             let index = try place("aux-address", text, IPv4Address(value ?? ""))
-            result[index].AuxiliaryAddresses = (result[index].AuxiliaryAddresses ?? [:]).merging([name: value ?? ""]) { $1 }
+            result[index].AuxiliaryAddresses = (result[index].AuxiliaryAddresses ?? [:]).merging([
+                name: value ?? ""
+            ]) { $1 }
         }
         return result
     }
@@ -185,8 +210,10 @@ package enum NetworkOptions {
     package static func listing(_ networks: [NetworkSummary], truncates: Bool) -> Listing {
         var listing = Listing(
             columns: [
-                Column("ID", "NETWORK ID"), Column("Name", "NAME"), Column("Driver", "DRIVER"), Column("Scope", "SCOPE"),
-                Column("IPv6", "IPV6"), Column("IPv4", "IPV4"), Column("Internal", "INTERNAL"), Column("Labels", "LABELS"),
+                Column("ID", "NETWORK ID"), Column("Name", "NAME"), Column("Driver", "DRIVER"),
+                Column("Scope", "SCOPE"),
+                Column("IPv6", "IPV6"), Column("IPv4", "IPV4"), Column("Internal", "INTERNAL"),
+                Column("Labels", "LABELS"),
                 Column("CreatedAt", "CREATED AT"),
             ], shown: ["ID", "Name", "Driver", "Scope"])
         let sorted = networks.sorted { ($0.name, $0.id) < ($1.name, $1.id) }
@@ -196,7 +223,8 @@ package enum NetworkOptions {
                 "ID": .string(truncates ? network.id.shortID : network.id), "Name": .string(network.name),
                 "Driver": .string(network.driver ?? ""), "Scope": .string(network.scope ?? ""),
                 "IPv6": .string(String(network.ipv6 ?? false)), "IPv4": .string(String(network.ipv4 ?? true)),
-                "Internal": .string(String(network.isInternal ?? false)), "Labels": .string(labels(network.labels)),
+                "Internal": .string(String(network.isInternal ?? false)),
+                "Labels": .string(labels(network.labels)),
                 "CreatedAt": .string((network.created ?? .zero).goDescription),
             ]
         }

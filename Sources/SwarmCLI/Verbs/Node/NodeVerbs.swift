@@ -13,15 +13,19 @@ enum NodeVerbs {
         let nodes = try await invocation.client.nodes(filters: invocation.filters)
         let isQuiet = invocation.isOn("quiet")
         let own = isQuiet || nodes.isEmpty ? "" : try await invocation.client.info().swarm?.nodeID ?? ""
-        let cluster = isQuiet || invocation.flag("format") == nil ? nil : try await invocation.client.cluster()
+        let cluster =
+            isQuiet || invocation.flag("format") == nil ? nil : try await invocation.client.cluster()
         let listing = NodeListing.listing(nodes, own: own, trust: cluster?.tlsInfo)
         invocation.console.write(try listing.render(format: invocation.flag("format"), quiet: isQuiet))
     }.aliased("list")
 
     static let inspect = Command(
-        "inspect", "Display detailed information on one or more nodes", usage: "[OPTIONS] self|NODE [NODE...]",
+        "inspect", "Display detailed information on one or more nodes",
+        usage: "[OPTIONS] self|NODE [NODE...]",
         arguments: .atLeast(1),
-        flags: [Inspection.formatFlag, Flag("pretty", .bool, "Print the information in a human friendly format")]
+        flags: [
+            Inspection.formatFlag, Flag("pretty", .bool, "Print the information in a human friendly format"),
+        ]
     ) { invocation in
         let client = invocation.client
         guard invocation.isOn("pretty") else {
@@ -40,7 +44,8 @@ enum NodeVerbs {
     }
 
     static let processes = Command(
-        "ps", "List tasks running on one or more nodes, defaults to current node", usage: "[OPTIONS] [NODE...]",
+        "ps", "List tasks running on one or more nodes, defaults to current node",
+        usage: "[OPTIONS] [NODE...]",
         arguments: .any, flags: TaskVerbs.listFlags
     ) { invocation in
         let client = invocation.client
@@ -59,13 +64,15 @@ enum NodeVerbs {
     }
 
     static let promote = Command(
-        "promote", "Promote one or more nodes to manager in the swarm", usage: "NODE [NODE...]", arguments: .atLeast(1)
+        "promote", "Promote one or more nodes to manager in the swarm", usage: "NODE [NODE...]",
+        arguments: .atLeast(1)
     ) { invocation in
         try await setRole("manager", invocation) { "Node \($0) promoted to a manager in the swarm." }
     }
 
     static let demote = Command(
-        "demote", "Demote one or more nodes from manager in the swarm", usage: "NODE [NODE...]", arguments: .atLeast(1)
+        "demote", "Demote one or more nodes from manager in the swarm", usage: "NODE [NODE...]",
+        arguments: .atLeast(1)
     ) { invocation in
         try await setRole("worker", invocation) { "Manager \($0) demoted in the swarm." }
     }
@@ -99,7 +106,8 @@ enum NodeVerbs {
     }
 
     static let remove = Command(
-        "rm", "Remove one or more nodes from the swarm", usage: "[OPTIONS] NODE [NODE...]", arguments: .atLeast(1),
+        "rm", "Remove one or more nodes from the swarm", usage: "[OPTIONS] NODE [NODE...]",
+        arguments: .atLeast(1),
         flags: [Flag("force", short: "f", .bool, "Force remove a node from the swarm")]
     ) { invocation in
         try await forEachArgument(invocation) { argument in
@@ -141,7 +149,8 @@ package enum NodeListing {
             columns: [
                 Column("ID", "ID"), Column("Hostname", "HOSTNAME"), Column("Status", "STATUS"),
                 Column("Availability", "AVAILABILITY"), Column("ManagerStatus", "MANAGER STATUS"),
-                Column("EngineVersion", "ENGINE VERSION"), Column("TLSStatus", "TLS STATUS"), Column("Self", ""),
+                Column("EngineVersion", "ENGINE VERSION"), Column("TLSStatus", "TLS STATUS"),
+                Column("Self", ""),
             ], shown: ["Marked", "Hostname", "Status", "Availability", "ManagerStatus", "EngineVersion"],
             inner: ["Marked"])
         listing.columns.append(Column("Marked", "ID"))
@@ -180,7 +189,8 @@ package enum NodeDescriptionText {
         }
         let description = node.description
         lines += [
-            "Hostname:              \t\(description.hostname ?? "")", "Joined at:             \t\(node.createdAt)", "Status:",
+            "Hostname:              \t\(description.hostname ?? "")",
+            "Joined at:             \t\(node.createdAt)", "Status:",
             " State:\t\t\t\(TaskListing.capitalized(node.status.state))",
         ]
         if let message = node.status.message, !message.isEmpty { lines.append(" Message:\t\t\(message)") }
@@ -213,7 +223,8 @@ package enum NodeDescriptionText {
         }
         if let root = description.tlsInfo.trustRoot, !root.isEmpty {
             lines += [
-                "TLS Info:", " TrustRoot:", root.trimmed, "", " Issuer Subject:\t\(description.tlsInfo.certIssuerSubject ?? "")",
+                "TLS Info:", " TrustRoot:", root.trimmed, "",
+                " Issuer Subject:\t\(description.tlsInfo.certIssuerSubject ?? "")",
                 " Issuer Public Key:\t\(description.tlsInfo.certIssuerPublicKey ?? "")",
             ]
         }

@@ -14,7 +14,8 @@ extension ServiceVerbs {
             entries += try EnvironmentFile.parse(try TextFile.read(path), named: path)
         }
         var creation = ServiceCreation(
-            flags: flags, arguments: invocation.arguments, environment: invocation.environment, fileEntries: entries)
+            flags: flags, arguments: invocation.arguments, environment: invocation.environment,
+            fileEntries: entries)
         // Everything that needs no engine is refused before one is asked.
         creation.references = try ReferenceLookup.unresolved(flags, suffix: "")
         _ = try creation.spec()
@@ -35,13 +36,16 @@ extension ServiceVerbs {
     }.endingFlagsAtArguments()
 
     static let update = Command(
-        "update", "Update a service", usage: "[OPTIONS] SERVICE", arguments: .exactly(1), flags: ServiceFlags.update
+        "update", "Update a service", usage: "[OPTIONS] SERVICE", arguments: .exactly(1),
+        flags: ServiceFlags.update
     ) { invocation in
         let (client, flags) = (invocation.client, invocation.flags)
         let name = invocation.arguments[0]
         let service = try await client.service(name)
         if flags.isOn("rollback") {
-            let others = ServiceFlags.update.map(\.name).filter { !["rollback", "detach", "quiet"].contains($0) }
+            let others = ServiceFlags.update.map(\.name).filter {
+                !["rollback", "detach", "quiet"].contains($0)
+            }
             guard !flags.isAnySet(others) else {
                 throw CommandFailure("other flags may not be combined with --rollback")
             }
@@ -64,7 +68,8 @@ extension ServiceVerbs {
                     try await ImagePinning.pin(&spec.taskTemplate, auth, invocation)
                 }
             }
-            for warning in try await client.updateService(service, to: spec, query: query, registryAuth: auth) {
+            for warning in try await client.updateService(service, to: spec, query: query, registryAuth: auth)
+            {
                 invocation.console.complain(warning)
             }
         }
@@ -89,7 +94,9 @@ enum ReferenceLookup {
     ) async throws(SwarmError) -> ReferenceTable {
         var table = ReferenceTable()
         var names: [String] = []
-        for text in flags.list("network" + suffix) { names.append(try NetworkOption.parse(text).target ?? "") }
+        for text in flags.list("network" + suffix) {
+            names.append(try NetworkOption.parse(text).target ?? "")
+        }
         names += flags.list("network-rm")
         for name in names { table.networks[name] = try await client.network(name, scope: "swarm").id }
         let secrets = try sources(flags, "secret" + suffix)
@@ -122,7 +129,9 @@ enum ImagePinning {
 
     static func pin(_ task: inout TaskSpec, _ auth: String?, _ invocation: Invocation) async throws {
         complete(&task)
-        guard let image = task.containerSpec?.image, let reference = ImageReference(image), reference.digest == nil else {
+        guard let image = task.containerSpec?.image, let reference = ImageReference(image),
+            reference.digest == nil
+        else {
             return
         }
         do {

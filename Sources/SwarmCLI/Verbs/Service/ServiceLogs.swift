@@ -9,8 +9,11 @@ enum LogFlags {
         Flag("follow", short: "f", .bool, "Follow log output"),
         Flag(
             "since", .string,
-            "Show logs since timestamp (e.g. \"2013-01-02T13:23:37Z\") or relative (e.g. \"42m\" for 42 minutes)"),
-        Flag("tail", short: "n", .string, "Number of lines to show from the end of the logs", default: "\"all\""),
+            "Show logs since timestamp (e.g. \"2013-01-02T13:23:37Z\") or relative (e.g. \"42m\" for 42 minutes)"
+        ),
+        Flag(
+            "tail", short: "n", .string, "Number of lines to show from the end of the logs",
+            default: "\"all\""),
         Flag("timestamps", short: "t", .bool, "Show timestamps"),
     ]
 
@@ -38,18 +41,21 @@ package enum TimeArgument {
         for completion in completions {
             if let time = Timestamp(text + completion) { return format(time.nanoseconds) }
         }
-        throw SwarmError(.invalidArgument, "invalid value for a time: \"\(text)\" is neither a time nor a duration")
+        throw SwarmError(
+            .invalidArgument, "invalid value for a time: \"\(text)\" is neither a time nor a duration")
     }
 
     private static func format(_ nanoseconds: Int64) -> String {
         let fraction = String(nanoseconds % 1_000_000_000)
-        return "\(nanoseconds / 1_000_000_000)." + String(repeating: "0", count: 9 - fraction.count) + fraction
+        return "\(nanoseconds / 1_000_000_000)." + String(repeating: "0", count: 9 - fraction.count)
+            + fraction
     }
 }
 
 extension ServiceVerbs {
     static let logs = Command(
-        "logs", "Fetch the logs of a service or task", usage: "[OPTIONS] SERVICE|TASK", arguments: .exactly(1),
+        "logs", "Fetch the logs of a service or task", usage: "[OPTIONS] SERVICE|TASK",
+        arguments: .exactly(1),
         flags: LogFlags.shared + [
             Flag("no-resolve", .bool, "Do not map IDs to Names in output"),
             Flag("no-task-ids", .bool, "Do not include task IDs in output"),
@@ -89,8 +95,10 @@ extension ServiceVerbs {
                 case .systemError:
                     incomplete = true
                     invocation.console.writeError(bytes: frame.bytes)
-                case .stderr: invocation.console.writeError(bytes: isRaw ? frame.bytes : try writer.line(frame.bytes))
-                case .stdin, .stdout: invocation.console.write(bytes: isRaw ? frame.bytes : try writer.line(frame.bytes))
+                case .stderr:
+                    invocation.console.writeError(bytes: isRaw ? frame.bytes : try writer.line(frame.bytes))
+                case .stdin, .stdout:
+                    invocation.console.write(bytes: isRaw ? frame.bytes : try writer.line(frame.bytes))
                 }
             }
             invocation.console.flush()
@@ -104,7 +112,9 @@ package struct TaskNames: Sendable {
     package var tasks: [String: String] = [:]
     package var nodes: [String: String] = [:]
 
-    package init(tasks: [String: String] = [:], nodes: [String: String] = [:]) { (self.tasks, self.nodes) = (tasks, nodes) }
+    package init(tasks: [String: String] = [:], nodes: [String: String] = [:]) {
+        (self.tasks, self.nodes) = (tasks, nodes)
+    }
 
     static func load(_ invocation: Invocation) async throws -> TaskNames {
         guard !invocation.isOn("no-resolve") else { return TaskNames() }
@@ -148,7 +158,8 @@ package struct TaskLogWriter: Sendable {
             let (key, value) = String(part).keyAndValue
             values[key] = value ?? ""
         }
-        guard let node = values["com.docker.swarm.node.id"], let task = values["com.docker.swarm.task.id"] else {
+        guard let node = values["com.docker.swarm.node.id"], let task = values["com.docker.swarm.task.id"]
+        else {
             throw SwarmError(.unknown, "missing node id in details of a log line: \(details)")
         }
         let prefix = label(task: task, node: node)

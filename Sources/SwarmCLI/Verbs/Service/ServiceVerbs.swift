@@ -30,7 +30,9 @@ enum ServiceVerbs {
     static let inspect = Command(
         "inspect", "Display detailed information on one or more services",
         usage: "[OPTIONS] SERVICE [SERVICE...]", arguments: .atLeast(1),
-        flags: [Inspection.formatFlag, Flag("pretty", .bool, "Print the information in a human friendly format")]
+        flags: [
+            Inspection.formatFlag, Flag("pretty", .bool, "Print the information in a human friendly format"),
+        ]
     ) { invocation in
         guard invocation.isOn("pretty") else {
             return try await Inspection.run(invocation) { argument in
@@ -121,7 +123,8 @@ enum ServiceVerbs {
         if spec.mode.replicatedJob != nil {
             spec.mode.replicatedJob?.totalCompletions = replicas
         } else if spec.isGlobal {
-            throw SwarmError(.invalidArgument, "scale can only be used with replicated or replicated-job mode")
+            throw SwarmError(
+                .invalidArgument, "scale can only be used with replicated or replicated-job mode")
         } else {
             spec.mode = ServiceMode(replicated: ReplicatedMode(replicas: replicas))
         }

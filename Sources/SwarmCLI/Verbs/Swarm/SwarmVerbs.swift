@@ -13,16 +13,23 @@ enum SwarmVerbs {
     private static let advertiseFlag = Flag(
         "advertise-addr", .string, "Advertised address (format: \"<ip|interface>[:port]\")")
     private static let dataPathFlag = Flag(
-        "data-path-addr", .string, "Address or interface to use for data path traffic (format: \"<ip|interface>\")")
+        "data-path-addr", .string,
+        "Address or interface to use for data path traffic (format: \"<ip|interface>\")")
     private static let availabilityFlag = Flag(
-        "availability", .string, "Availability of the node (\"active\", \"pause\", \"drain\")", default: "\"active\"")
+        "availability", .string, "Availability of the node (\"active\", \"pause\", \"drain\")",
+        default: "\"active\"")
 
     /// The flags that set the swarm's own spec.
     private static let specFlags: [Flag] = [
-        Flag("cert-expiry", .positiveDuration, "Validity period for node certificates (ns|us|ms|s|m|h)", default: "2160h0m0s"),
-        Flag("dispatcher-heartbeat", .positiveDuration, "Dispatcher heartbeat period (ns|us|ms|s|m|h)", default: "5s"),
         Flag(
-            "external-ca", .list("external-ca") { text throws(SwarmError) in _ = try ExternalCAOption.parse(text) },
+            "cert-expiry", .positiveDuration, "Validity period for node certificates (ns|us|ms|s|m|h)",
+            default: "2160h0m0s"),
+        Flag(
+            "dispatcher-heartbeat", .positiveDuration, "Dispatcher heartbeat period (ns|us|ms|s|m|h)",
+            default: "5s"),
+        Flag(
+            "external-ca",
+            .list("external-ca") { text throws(SwarmError) in _ = try ExternalCAOption.parse(text) },
             "Specifications of one or more certificate signing endpoints"),
         Flag("max-snapshots", .uint, "Number of additional Raft snapshots to retain"),
         Flag("snapshot-interval", .uint, "Number of log entries between Raft snapshots", default: "10000"),
@@ -34,15 +41,19 @@ enum SwarmVerbs {
         flags: specFlags + [
             listenFlag, advertiseFlag, dataPathFlag, availabilityFlag,
             Flag(
-                "autolock", .bool, "Enable manager autolocking (requiring an unlock key to start a stopped manager)"),
+                "autolock", .bool,
+                "Enable manager autolocking (requiring an unlock key to start a stopped manager)"),
             Flag(
                 "data-path-port", .uint32,
-                "Port number to use for data path traffic (1024 - 49151). If no value is set or is set to 0, the default "
-                    + "port (4789) is used."),
+                "Port number to use for data path traffic (1024 - 49151). If no value is set or is set to 0, the "
+                    + "default port (4789) is used."),
             Flag(
-                "default-addr-pool", .list("ipNetSlice", check: OptionCheck.subnet), "default address pool in CIDR format",
+                "default-addr-pool", .list("ipNetSlice", check: OptionCheck.subnet),
+                "default address pool in CIDR format",
                 default: "[]"),
-            Flag("default-addr-pool-mask-length", .uint32, "default address pool subnet mask length", default: "24"),
+            Flag(
+                "default-addr-pool-mask-length", .uint32, "default address pool subnet mask length",
+                default: "24"),
             Flag("force-new-cluster", .bool, "Force create a new cluster from current state"),
         ]
     ) { invocation in
@@ -55,7 +66,9 @@ enum SwarmVerbs {
         body.ForceNewCluster = flags.isOn("force-new-cluster")
         body.AutoLockManagers = flags.isOn("autolock")
         body.Availability = flags.text("availability") ?? ""
-        body.DefaultAddrPool = flags.list("default-addr-pool").flatMap { $0.split(separator: ",").map(String.init) }
+        body.DefaultAddrPool = flags.list("default-addr-pool").flatMap {
+            $0.split(separator: ",").map(String.init)
+        }
         body.SubnetSize = UInt32(flags.text("default-addr-pool-mask-length") ?? "24") ?? 24
         body.Spec = try ClusterChange.apply(
             flags,
@@ -68,14 +81,16 @@ enum SwarmVerbs {
         invocation.console.print("Swarm initialized: current node (\(id)) is now a manager.\n")
         try await printJoinCommand(role: "worker", invocation)
         invocation.console.print(
-            "To add a manager to this swarm, run 'swarmctl swarm join-token manager' and follow the instructions.\n")
+            "To add a manager to this swarm, run 'swarmctl swarm join-token manager' and follow the instructions.\n"
+        )
         if flags.isOn("autolock") { printUnlockHint(try await invocation.client.unlockKey(), invocation) }
     }
 
     static let join = Command(
         "join", "Join a swarm as a node and/or manager", usage: "[OPTIONS] HOST:PORT", arguments: .exactly(1),
         flags: [
-            listenFlag, advertiseFlag, dataPathFlag, availabilityFlag, Flag("token", .string, "Token for entry into the swarm"),
+            listenFlag, advertiseFlag, dataPathFlag, availabilityFlag,
+            Flag("token", .string, "Token for entry into the swarm"),
         ]
     ) { invocation in
         let flags = invocation.flags
@@ -94,7 +109,8 @@ enum SwarmVerbs {
     static let joinToken = Command(
         "join-token", "Manage join tokens", usage: "[OPTIONS] (worker|manager)", arguments: .exactly(1),
         flags: [
-            Flag("quiet", short: "q", .bool, "Only display token"), Flag("rotate", .bool, "Rotate join token"),
+            Flag("quiet", short: "q", .bool, "Only display token"),
+            Flag("rotate", .bool, "Rotate join token"),
         ]
     ) { invocation in
         let role = invocation.arguments[0]
@@ -118,7 +134,9 @@ enum SwarmVerbs {
         let client = invocation.client
         let tokens = try await client.cluster().joinTokens
         let node = try await client.node(try await client.info().swarm?.nodeID ?? "")
-        guard let token = role == "worker" ? tokens?.worker : tokens?.manager, let address = node.managerStatus?.addr else {
+        guard let token = role == "worker" ? tokens?.worker : tokens?.manager,
+            let address = node.managerStatus?.addr
+        else {
             return
         }
         invocation.console.print("To add a \(role) to this swarm, run the following command:\n")
@@ -129,7 +147,8 @@ enum SwarmVerbs {
         "leave", "Leave the swarm",
         flags: [Flag("force", short: "f", .bool, "Force this node to leave the swarm, ignoring warnings")]
     ) { invocation in
-        _ = try await invocation.client.bytes(.post, "/swarm/leave", invocation.isOn("force") ? ["force": "1"] : [:])
+        _ = try await invocation.client.bytes(
+            .post, "/swarm/leave", invocation.isOn("force") ? ["force": "1"] : [:])
         invocation.console.print("Node left the swarm.")
     }
 
@@ -143,14 +162,20 @@ enum SwarmVerbs {
         }
         let cluster = try await invocation.client.cluster()
         let wasLocked = cluster.isAutolocked
-        try await invocation.client.updateCluster(cluster, to: try ClusterChange.apply(invocation.flags, to: cluster.spec))
+        try await invocation.client.updateCluster(
+            cluster, to: try ClusterChange.apply(invocation.flags, to: cluster.spec))
         invocation.console.print("Swarm updated.")
-        if !wasLocked, invocation.isOn("autolock") { printUnlockHint(try await invocation.client.unlockKey(), invocation) }
+        if !wasLocked, invocation.isOn("autolock") {
+            printUnlockHint(try await invocation.client.unlockKey(), invocation)
+        }
     }
 
     static let unlockKey = Command(
         "unlock-key", "Manage the unlock key",
-        flags: [Flag("quiet", short: "q", .bool, "Only display token"), Flag("rotate", .bool, "Rotate unlock key")]
+        flags: [
+            Flag("quiet", short: "q", .bool, "Only display token"),
+            Flag("rotate", .bool, "Rotate unlock key"),
+        ]
     ) { invocation in
         let isQuiet = invocation.isOn("quiet")
         if invocation.isOn("rotate") {
@@ -209,7 +234,9 @@ package enum ClusterChange {
         }
         if flags.isAnySet(["cert-expiry", "external-ca"]) {
             var certificates = spec.caConfig ?? CAConfig()
-            if let text = flags.text("cert-expiry") { certificates.nodeCertExpiry = try GoDuration.parse(text) }
+            if let text = flags.text("cert-expiry") {
+                certificates.nodeCertExpiry = try GoDuration.parse(text)
+            }
             if flags.isSet("external-ca") {
                 certificates.externalCAs = try flags.list("external-ca").map { text throws(SwarmError) in
                     try ExternalCAOption.parse(text)
@@ -217,7 +244,9 @@ package enum ClusterChange {
             }
             spec.caConfig = certificates
         }
-        if flags.isSet("autolock") { spec.encryptionConfig = EncryptionConfig(autoLockManagers: flags.isOn("autolock")) }
+        if flags.isSet("autolock") {
+            spec.encryptionConfig = EncryptionConfig(autoLockManagers: flags.isOn("autolock"))
+        }
         return spec
     }
 }
@@ -228,7 +257,9 @@ enum ExternalCAOption {
         var authority = ExternalCA(options: [:])
         for field in try CommaFields.parse(text) {
             let (key, value) = field.keyAndValue
-            guard let value else { throw SwarmError(.invalidArgument, "invalid field '\(field)' must be a key=value pair") }
+            guard let value else {
+                throw SwarmError(.invalidArgument, "invalid field '\(field)' must be a key=value pair")
+            }
             switch key.lowercased() {
             case "protocol":
                 guard value.lowercased() == "cfssl" else {

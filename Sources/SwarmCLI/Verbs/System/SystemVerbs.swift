@@ -11,7 +11,8 @@ enum SystemVerbs {
         invocation in
         let client: JSONValue = .object([
             JSONMember("Version", .string(clientVersion)), JSONMember("Os", .string("linux")),
-            JSONMember("Arch", .string("amd64")), JSONMember("Host", .string(invocation.client.host.description)),
+            JSONMember("Arch", .string("amd64")),
+            JSONMember("Host", .string(invocation.client.host.description)),
         ])
         let format = invocation.flag("format")?.trimmed ?? ""
         let server: JSONValue
@@ -25,12 +26,15 @@ enum SystemVerbs {
         guard !format.isEmpty else {
             return invocation.console.write(SystemText.client(client) + "\n" + SystemText.server(server))
         }
-        let both: JSONValue = .object([JSONMember("Client", client), JSONMember("Server", server.inDockerOrder)])
+        let both: JSONValue = .object([
+            JSONMember("Client", client), JSONMember("Server", server.inDockerOrder),
+        ])
         guard format != "json" else { return invocation.console.print(both.compact) }
         invocation.console.print(try OutputTemplate(format).render(both))
     }
 
-    static let info = Command("info", "Display system-wide information", flags: [Inspection.formatFlag]) { invocation in
+    static let info = Command("info", "Display system-wide information", flags: [Inspection.formatFlag]) {
+        invocation in
         let info = try await invocation.client.json("/info")
         switch invocation.flag("format")?.trimmed ?? "" {
         case "": invocation.console.write(SystemText.info(info))
@@ -42,7 +46,8 @@ enum SystemVerbs {
     static let events = Command(
         "events", "Get real time events from the server",
         flags: [
-            ListFlags.filter, Inspection.formatFlagLong, Flag("since", .string, "Show all events created since timestamp"),
+            ListFlags.filter, Inspection.formatFlagLong,
+            Flag("since", .string, "Show all events created since timestamp"),
             Flag("until", .string, "Stream events until this timestamp"),
         ]
     ) { invocation in
@@ -59,7 +64,8 @@ enum SystemVerbs {
             for line in splitter.lines(adding: part) {
                 let event = try JSONValue(parsing: line)
                 let text =
-                    try template?.render(event) ?? (format == "json" ? event.compact : SystemText.event(event))
+                    try template?.render(event)
+                    ?? (format == "json" ? event.compact : SystemText.event(event))
                 invocation.console.print(text)
             }
             invocation.console.flush()
@@ -92,7 +98,9 @@ package enum SystemText {
             lines.append(" \(component["Name"]?.text ?? ""):")
             lines.append("  Version:          \(component["Version"]?.text ?? "")")
             if !detail("ApiVersion").isEmpty {
-                lines.append("  API version:      \(detail("ApiVersion")) (minimum version \(detail("MinAPIVersion")))")
+                lines.append(
+                    "  API version:      \(detail("ApiVersion")) (minimum version \(detail("MinAPIVersion")))"
+                )
             }
             if !detail("GitCommit").isEmpty { lines.append("  Git commit:       \(detail("GitCommit"))") }
             if !detail("BuildTime").isEmpty { lines.append("  Built:            \(detail("BuildTime"))") }
@@ -109,14 +117,18 @@ package enum SystemText {
             case let other?: other.compact
             }
         }
-        func names(_ value: JSONValue?) -> String { (value?.elements ?? []).compactMap(\.text).joined(separator: " ") }
+        func names(_ value: JSONValue?) -> String {
+            (value?.elements ?? []).compactMap(\.text).joined(separator: " ")
+        }
         var lines = [
-            "Client: swarmctl", " Version:    \(SystemVerbs.clientVersion)", "", "Server:", " Containers: \(text("Containers"))",
+            "Client: swarmctl", " Version:    \(SystemVerbs.clientVersion)", "", "Server:",
+            " Containers: \(text("Containers"))",
             "  Running: \(text("ContainersRunning"))", "  Paused: \(text("ContainersPaused"))",
             "  Stopped: \(text("ContainersStopped"))", " Images: \(text("Images"))",
             " Server Version: \(text("ServerVersion"))", " Storage Driver: \(text("Driver"))",
             " Logging Driver: \(text("LoggingDriver"))", " Cgroup Driver: \(text("CgroupDriver"))",
-            " Cgroup Version: \(text("CgroupVersion"))", " Plugins:", "  Volume: \(names(info["Plugins"]?["Volume"]))",
+            " Cgroup Version: \(text("CgroupVersion"))", " Plugins:",
+            "  Volume: \(names(info["Plugins"]?["Volume"]))",
             "  Network: \(names(info["Plugins"]?["Network"]))", "  Log: \(names(info["Plugins"]?["Log"]))",
         ]
         lines += swarm(info["Swarm"])
@@ -166,7 +178,8 @@ package enum SystemText {
             "   Number of Old Snapshots to Retain: \(spec?["Raft"]?["KeepOldSnapshots"]?.integer ?? 0)",
             "   Heartbeat Tick: \(spec?["Raft"]?["HeartbeatTick"]?.integer ?? 0)",
             "   Election Tick: \(spec?["Raft"]?["ElectionTick"]?.integer ?? 0)", "  Dispatcher:",
-            "   Heartbeat Period: \(duration(spec?["Dispatcher"]?["HeartbeatPeriod"]))", "  CA Configuration:",
+            "   Heartbeat Period: \(duration(spec?["Dispatcher"]?["HeartbeatPeriod"]))",
+            "  CA Configuration:",
             "   Expiry Duration: \(duration(spec?["CAConfig"]?["NodeCertExpiry"]))",
             "   Force Rotate: \(spec?["CAConfig"]?["ForceRotate"]?.integer ?? 0)",
             "  Autolock Managers: \(spec?["EncryptionConfig"]?["AutoLockManagers"]?.isTrue ?? false)",
@@ -182,7 +195,9 @@ package enum SystemText {
         }
         let attributes = (event["Actor"]?["Attributes"]?.members ?? []).sorted { $0.key < $1.key }
             .map { "\($0.key)=\($0.value.text ?? $0.value.compact)" }
-        let words = [event["Type"]?.text, event["Action"]?.text, event["Actor"]?["ID"]?.text].compactMap { $0 }
+        let words = [event["Type"]?.text, event["Action"]?.text, event["Actor"]?["ID"]?.text].compactMap {
+            $0
+        }
         let suffix = attributes.isEmpty ? "" : " (\(attributes.joined(separator: ", ")))"
         return time + words.joined(separator: " ") + suffix
     }
