@@ -164,7 +164,9 @@ extension MembershipMachine {
         let dead = departed.filter { records[$0]?.member.status == .dead }
         if reconnectTurn % 4 == 3 || dead.isEmpty {
             let unknown = seeds.filter(isUnknown)
-            guard unknown.isEmpty || !hasJoined else { return exchange(with: unknown[reconnectTurn / 4 % unknown.count], at: now) }
+            if !unknown.isEmpty && hasJoined {
+                return exchange(with: unknown[reconnectTurn / 4 % unknown.count], at: now)
+            }
         }
         guard !dead.isEmpty else { return [] }
         let target = dead[reconnectTurn % dead.count]
