@@ -58,6 +58,7 @@ import Testing
         #expect(
             try listing.render(format: "table {{.Name}}\\t{{.Replicas}}")
                 == "NAME      REPLICAS\nweb       1/2\n")
+        #expect(throws: CommandFailure.self) { try listing.render(format: "{{.Nope}}") }
         let failure = #expect(throws: CommandFailure.self) { try listing.render(format: "{{.Name") }
         #expect(failure?.status == CommandFailure.templateStatus)
     }

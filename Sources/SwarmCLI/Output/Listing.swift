@@ -41,7 +41,7 @@ package struct Listing: Sendable {
         case "json": return rows.map { document($0).compact + "\n" }.joined()
         case let format where format.hasPrefix("table "): return try table(String(format.dropFirst(6)))
         default:
-            let template = try OutputTemplate(format)
+            let template = try OutputTemplate(format, complete: true)
             return try rows.map { try template.render(document($0)) + "\n" }.joined()
         }
     }
@@ -52,7 +52,7 @@ package struct Listing: Sendable {
     }
 
     private func table(_ text: String) throws -> String {
-        let template = try OutputTemplate(text.trimmed)
+        let template = try OutputTemplate(text.trimmed, complete: true)
         var titles: [String: JSONValue] = [:]
         for column in columns { titles[column.key] = .string(column.title) }
         let documents = [document(titles)] + rows.map(document)
@@ -83,10 +83,12 @@ package struct Listing: Sendable {
 package struct OutputTemplate: Sendable {
     private let template: Template
 
-    package init(_ text: String) throws(CommandFailure) {
+    /// - Parameter complete: whether values have every field there is, so that an unknown one is a mistake; objects
+    ///   leave out what is empty.
+    package init(_ text: String, complete: Bool = false) throws(CommandFailure) {
         let unescaped = text.replacing("\\t", with: "\t").replacing("\\n", with: "\n")
         do {
-            template = try Template(parsing: unescaped)
+            template = try Template(parsing: unescaped, missingKey: complete ? .error : .noValue)
         } catch {
             throw CommandFailure("\(error)", status: CommandFailure.templateStatus)
         }
