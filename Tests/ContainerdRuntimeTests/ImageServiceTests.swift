@@ -5,6 +5,7 @@ import SwiftProtobuf
 import FoundationEssentials
 import Glibc
 import Logging
+import Ports
 import SwarmCore
 import Testing
 
@@ -88,7 +89,8 @@ enum RootFileSystemArchive {
                 RootFileSystemArchive.stream(archive), reference: "busybox", changes: changes)
             #expect(try await fresh.list().count == 1)
             #expect(!again.isEmpty)
-            try await fresh.remove("busybox")
+            let removed = try await fresh.remove("busybox", force: false, users: [])
+            #expect(removed.prefix(2) == [.untagged("busybox:latest"), .deleted(again)])
             let leftovers = try await client.content.list(.init()) { response in
                 var count = 0
                 for try await page in response.messages { count += page.info.count }

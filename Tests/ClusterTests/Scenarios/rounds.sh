@@ -25,7 +25,7 @@ round() {
   local name=r$1
   docker network create -d overlay "$name" >/dev/null
   docker service create -d --name "$name" --network "$name" --network keep -p $((20000 + $1)):80 \
-    --mount type=volume,dst=/anonymous busybox:latest sleep 10000 >/dev/null 2>&1
+    --mount type=volume,dst=/anonymous --stop-signal SIGKILL busybox:latest sleep 10000 >/dev/null 2>&1
   eventually 20 "round $1: a task" runs "$name" 1
   docker service scale -d "$name=3" >/dev/null
   eventually 20 "round $1: three tasks" runs "$name" 3
