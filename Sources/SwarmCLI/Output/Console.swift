@@ -14,7 +14,6 @@ package final class Console: Sendable {
     package let isTerminal: Bool
     package let isInputTerminal: Bool
     package let columns: Int
-    package let rows: Int
     private let output: CInt
     private let errors: CInt
     private let buffer = Mutex<[UInt8]>([])
@@ -26,7 +25,13 @@ package final class Console: Sendable {
         var size = winsize()
         let known = unsafe isTerminal && ioctl(output, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0
         columns = known ? Int(size.ws_col) : Self.defaultColumns
-        rows = known ? Int(size.ws_row) : 24
+    }
+
+    /// The terminal's size now, rows first; nil without one.
+    package func size() -> [Int]? {
+        var size = winsize()
+        guard unsafe isTerminal && ioctl(output, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return nil }
+        return [Int(size.ws_row), Int(size.ws_col)]
     }
 
     package static func standard() -> Console { Console(output: STDOUT_FILENO, errors: STDERR_FILENO) }

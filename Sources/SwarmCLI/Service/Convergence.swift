@@ -83,7 +83,12 @@ package struct Convergence: Sendable {
             ProgressLine("overall", "overall progress: \(what)\(running) out of \(slots.count) tasks"))
         if slots.count <= Self.barsMax { lines += slots.map { ProgressLine($0.key, $0.line) } }
         let isSettled = !["updating", "rollback_started"].contains(status?.state ?? "")
-        if isSettled, let outcome = Self.ending(seen.service, slots) { return (lines, outcome) }
+        if isSettled, let outcome = Self.ending(seen.service, slots) {
+            if outcome == .converged {
+                lines.append(ProgressLine("verify", "verify: Service \(seen.service.id) completed"))
+            }
+            return (lines, outcome)
+        }
         guard running == slots.count, isSettled else {
             if stableSince != nil { lines.append(ProgressLine("verify", "")) }
             stableSince = nil

@@ -45,7 +45,7 @@ extension ContainerVerbs {
             entries += try EnvironmentFile.parse(try TextFile.read(path), named: path)
         }
         body.Env = EnvironmentFile.resolve(entries + invocation.list("env"), from: invocation.environment)
-        body.ConsoleSize = wantsTerminal && console.isTerminal ? [console.rows, console.columns] : nil
+        body.ConsoleSize = wantsTerminal ? console.size() : nil
 
         let container = try await containerID(invocation.arguments[0], invocation)
         let id = try await client.create("/containers/\(container)/exec", body: body).id
@@ -58,6 +58,8 @@ extension ContainerVerbs {
         let terminal = wantsTerminal && isInteractive ? TerminalMode.raw() : nil
         defer { terminal?.restore() }
         try await ExecConnection.start("/exec/\(id)/start", of: client, body: start) { stream in
+            let follower = wantsTerminal ? followSize(ofExec: id, client, console) : nil
+            defer { follower?.cancel() }
             try await exchange(stream, console, isRaw: wantsTerminal, sendsInput: isInteractive)
         }
         let ended: ExecInspection = try await client.get("/exec/\(id)/json")
@@ -76,6 +78,26 @@ extension ContainerVerbs {
             let task = (try? await TaskVerbs.find(argument, invocation)) ?? nil
             guard let id = task?.status.containerStatus?.containerID, !id.isEmpty else { throw error }
             return id
+        }
+    }
+
+    /// How often the terminal's size is looked at while a command runs on it.
+    private static let sizePollMilliseconds: Int64 = 250
+
+    /// Tells the engine whenever the terminal's size has changed.
+    private static func followSize(
+        ofExec id: String, _ client: EngineClient, _ console: Console
+    ) -> Task<Void, any Error> {
+        Task {
+            var known = console.size()
+            while !Task.isCancelled {
+                try await Task.sleep(for: .milliseconds(sizePollMilliseconds))
+                guard let size = console.size(), size != known else { continue }
+                known = size
+                // An engine that cannot resize still runs the command.
+                _ = try? await client.bytes(
+                    .post, "/exec/\(id)/resize", ["h": String(size[0]), "w": String(size[1])])
+            }
         }
     }
 
