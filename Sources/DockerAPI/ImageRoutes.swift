@@ -9,37 +9,38 @@ import SwarmNode
 
 extension EngineRoutes {
     func addImages(_ router: inout Router) {
-        router.on(.GET, "/images/json") { _ in try Self.json(try await node.images.images().map(Self.summary))
+        router.on(.GET, "/images/json") { try await listImages($0) }
+        router.on(.GET, "/images/get") { request in
+            let names = request.query.filter { $0.name == "names" }.map(\.value)
+            return try await saveImages(names)
+        }
+        router.on(.GET, "/images/{name...}/get") { try await saveImages([$0.capture("name")]) }
+        router.on(.GET, "/images/{name...}/history") { request in
+            let steps = try await Self.naming(request) { name throws(SwarmError) in
+                try await node.images.history(name)
+            }
+            return try Self.json(steps.map(Self.step))
         }
         router.on(.GET, "/images/{name...}/json") { request in
-            try Self.json(Self.detail(try await node.images.image(request.capture("name"))))
+            let image = try await Self.naming(request) { name throws(SwarmError) in
+                try await node.images.image(name)
+            }
+            return try Self.json(Self.detail(image))
         }
         router.on(.POST, "/images/create") { request in
             if request.value("fromSrc") == "-" { return try await importImage(request) }
-            return pull(request)
+            return try pull(request)
         }
-        router.on(.POST, "/images/load") { request in
-            let names = try await node.images.load(Self.bytes(of: request.body))
-            let lines = names.map { "{\"stream\":\(JSONText.quoted("Loaded image: \($0)\n"))}\n" }
-            return Response(
-                .ok, headers: ["Content-Type": "application/json"],
-                body: .bytes(ByteBuffer(string: lines.joined())))
-        }
+        router.on(.POST, "/images/load") { try await loadImages($0) }
+        router.on(.POST, "/images/prune") { try await pruneImages($0) }
         router.on(.POST, "/images/{name...}/tag") { request in
             let tag = request.value("tag").flatMap { $0.isEmpty ? nil : ":" + $0 } ?? ""
             try await node.images.tag(request.capture("name"), as: (request.value("repo") ?? "") + tag)
             return Response(.created)
         }
         router.on(.DELETE, "/images/{name...}") { request in
-            let removed = try await node.images.removeImage(
-                request.capture("name"), force: request.flag("force"))
-            return try Self.json(
-                removed.map { removal -> JSONDocument in
-                    switch removal {
-                    case .untagged(let name): ["Untagged": .string(name)]
-                    case .deleted(let id): ["Deleted": .string(id)]
-                    }
-                })
+            let removed = try await node.images.removeImage(request.capture("name"), force: request.flag("force"))
+            return try Self.json(removed.map(Self.removal))
         }
         router.on(.GET, "/distribution/{name...}/json") { request in
             let auth = request.head.headers.first(name: "x-registry-auth")
@@ -57,10 +58,88 @@ extension EngineRoutes {
         }
     }
 
+    /// Looks an image up by the name in the path; Docker repeats the name before the refusal.
+    private static func naming<Value>(
+        _ request: Request, _ body: (String) async throws(SwarmError) -> Value
+    ) async throws(SwarmError) -> Value {
+        let name = request.capture("name")
+        do {
+            return try await body(name)
+        } catch where error.code == .notFound {
+            throw SwarmError(.notFound, "no such image: \(name): \(error.message)")
+        }
+    }
+
     private static func bytes(of body: RequestBody) -> AsyncThrowingStream<[UInt8], any Error> {
         let source = BodySource(body)
         return AsyncThrowingStream { try await source.next() }
     }
+
+    // MARK: Listing
+
+    private func listImages(_ request: Request) async throws -> Response {
+        let filters = try request.filters(["reference", "dangling", "label"])
+        let dangling = filters["dangling"]?.first.map { ["1", "true"].contains($0.lowercased()) }
+        let images = try await node.images.images().filter { image in
+            (dangling.map { $0 == image.repoTags.isEmpty } ?? true)
+                && Lookup.matches(image.configuration.labels, filters["label"] ?? [])
+                && (filters["reference"].map { ImageFilter.matches(image, $0) } ?? true)
+        }
+        let isOld = request.version.map { $0 < APIVersion(1, 44) } ?? false
+        return try Self.json(
+            images.sorted { ($1.created, $0.id) < ($0.created, $1.id) }.map { Self.summary($0, isOld: isOld) })
+    }
+
+    private static func summary(_ image: ImageInfo, isOld: Bool) -> JSONDocument {
+        var members: [String: JSONDocument] = [
+            "Id": .string(image.id), "ParentId": "", "RepoTags": .strings(image.repoTags),
+            "RepoDigests": .strings(image.repoDigests), "Created": .integer(image.created.seconds),
+            "Size": .integer(image.sizeBytes), "SharedSize": -1, "Containers": -1,
+            "Labels": .labels(image.configuration.labels),
+        ]
+        if isOld { members["VirtualSize"] = .integer(image.sizeBytes) }
+        return .object(members)
+    }
+
+    private static func detail(_ image: ImageInfo) -> JSONDocument {
+        [
+            "Id": .string(image.id), "RepoTags": .strings(image.repoTags),
+            "RepoDigests": .strings(image.repoDigests),
+            "Parent": "", "Comment": "", "Created": .time(image.created), "Author": "",
+            "Config": .value(image.configuration), "Architecture": .string(image.architecture),
+            "Os": .string(image.os),
+            "Size": .integer(image.sizeBytes),
+            "RootFS": ["Type": "layers", "Layers": .strings(image.layers)],
+        ]
+    }
+
+    private static func step(_ step: ImageHistoryStep) -> JSONDocument {
+        [
+            "Id": .string(step.id), "Created": .integer(step.created.seconds), "CreatedBy": .string(step.createdBy),
+            "Tags": step.tags.isEmpty ? nil : .strings(step.tags), "Size": .integer(step.sizeBytes),
+            "Comment": .string(step.comment),
+        ]
+    }
+
+    private static func removal(_ removal: ImageRemoval) -> JSONDocument {
+        switch removal {
+        case .untagged(let name): ["Untagged": .string(name)]
+        case .deleted(let id): ["Deleted": .string(id)]
+        }
+    }
+
+    private func pruneImages(_ request: Request) async throws -> Response {
+        let filters = try request.filters(["dangling"])
+        let all = filters["dangling"]?.first.map { ["0", "false"].contains($0.lowercased()) } ?? false
+        let (removed, bytes) = try await node.images.prune(all: all)
+        return try Self.json(
+            [
+                "ImagesDeleted": removed.isEmpty ? nil : .array(removed.map(Self.removal)),
+                "SpaceReclaimed": .integer(bytes),
+            ] as JSONDocument)
+    }
+
+    // MARK: Archives
 
     private func importImage(_ request: Request) async throws -> Response {
         let tag = request.value("tag").flatMap { $0.isEmpty ? nil : ":" + $0 } ?? ""
@@ -73,13 +152,43 @@ extension EngineRoutes {
             body: .bytes(ByteBuffer(string: "{\"status\":\(JSONText.quoted(id))}\r\n")))
     }
 
-    private func pull(_ request: Request) -> Response {
+    private func loadImages(_ request: Request) async throws -> Response {
+        let names = try await node.images.load(Self.bytes(of: request.body))
+        let lines = names.map { name in
+            let kind = name.hasPrefix("sha256:") ? "Loaded image ID" : "Loaded image"
+            return "{\"stream\":\(JSONText.quoted("\(kind): \(name)\n"))}\r\n"
+        }
+        return Response(
+            .ok, headers: ["Content-Type": "application/json"],
+            body: .bytes(ByteBuffer(string: lines.joined())))
+    }
+
+    private func saveImages(_ names: [String]) async throws -> Response {
+        guard !names.isEmpty else { throw SwarmError(.invalidArgument, "no image names given") }
+        // What is missing must be said before the archive begins.
+        for name in names { _ = try await node.images.image(name) }
+        return Response(
+            .ok, headers: ["Content-Type": "application/x-tar"],
+            body: .stream { writer in
+                try await node.images.save(names) { try await writer.write(ByteBuffer(bytes: $0)) }
+            })
+    }
+
+    // MARK: Pulling
+
+    private func pull(_ request: Request) throws -> Response {
         let image = request.value("fromImage") ?? ""
         let tag = request.value("tag") ?? ""
+        guard let platform = request.value("platform"), !platform.isEmpty else {
+            return pull(image, tag, request.head.headers.first(name: "x-registry-auth"))
+        }
+        throw SwarmError(
+            .unimplemented, "images for another platform than the node's own are not pulled: leave --platform out")
+    }
+
+    private func pull(_ image: String, _ tag: String, _ auth: String?) -> Response {
         let separator = tag.hasPrefix("sha256:") ? "@" : ":"
-        let reference = tag.isEmpty ? image : image + separator + tag
-        let progress = node.images.pull(
-            reference, registryAuth: request.head.headers.first(name: "x-registry-auth"))
+        let progress = node.images.pull(tag.isEmpty ? image : image + separator + tag, registryAuth: auth)
         return Response(
             .ok, headers: ["Content-Type": "application/json"],
             body: .stream { writer in
@@ -101,26 +210,42 @@ extension EngineRoutes {
         if let id = step.id { text += ",\"id\":\(JSONText.quoted(id))" }
         return text + "}\r\n"
     }
+}
 
-    private static func summary(_ image: ImageInfo) -> JSONDocument {
-        [
-            "Id": .string(image.id), "ParentId": "", "RepoTags": .strings(image.repoTags),
-            "RepoDigests": .strings(image.repoDigests), "Created": .integer(image.created.seconds),
-            "Size": .integer(image.sizeBytes), "SharedSize": -1, "Containers": -1,
-            "Labels": .labels(image.configuration.labels),
-        ]
+/// `docker images --filter reference=PATTERN`: a name or `name:tag`, with `*` and `?` within one component.
+enum ImageFilter {
+    static func matches(_ image: ImageInfo, _ patterns: [String]) -> Bool {
+        let names = image.repoTags + image.repoDigests
+        return patterns.contains { pattern in
+            names.contains { name in
+                let bare = name.prefix { $0 != "@" }
+                let repository = bare.lastIndex(of: ":").flatMap { bare[$0...].contains("/") ? nil : bare[..<$0] } ?? bare
+                return matches(Array(name.utf8)[...], Array(pattern.utf8)[...])
+                    || matches(Array(repository.utf8)[...], Array(pattern.utf8)[...])
+            }
+        }
     }
 
-    private static func detail(_ image: ImageInfo) -> JSONDocument {
-        [
-            "Id": .string(image.id), "RepoTags": .strings(image.repoTags),
-            "RepoDigests": .strings(image.repoDigests),
-            "Parent": "", "Comment": "", "Created": .time(image.created), "Author": "",
-            "Config": .value(image.configuration), "Architecture": .string(image.architecture),
-            "Os": .string(image.os),
-            "Size": .integer(image.sizeBytes),
-            "RootFS": ["Type": "layers", "Layers": .strings(image.layers)],
-        ]
+    private static func matches(_ text: ArraySlice<UInt8>, _ pattern: ArraySlice<UInt8>) -> Bool {
+        var (text, pattern) = (text, pattern)
+        // Where to go on when a star must take one byte more.
+        var retry: (text: ArraySlice<UInt8>, pattern: ArraySlice<UInt8>)?
+        while true {
+            if pattern.first == UInt8(ascii: "*") {
+                pattern = pattern.dropFirst()
+                retry = (text, pattern)
+            } else if let byte = text.first, let wanted = pattern.first,
+                byte == wanted || (wanted == UInt8(ascii: "?") && byte != UInt8(ascii: "/"))
+            {
+                (text, pattern) = (text.dropFirst(), pattern.dropFirst())
+            } else if text.isEmpty && pattern.isEmpty {
+                return true
+            } else {
+                guard let last = retry, let taken = last.text.first, taken != UInt8(ascii: "/") else { return false }
+                (text, pattern) = (last.text.dropFirst(), last.pattern)
+                retry = (text, pattern)
+            }
+        }
     }
 }
 
