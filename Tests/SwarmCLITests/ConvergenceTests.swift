@@ -103,7 +103,9 @@ import Testing
         var convergence = Convergence()
         #expect(
             convergence.observe(seen, at: Self.at(0)).outcome
-                == .failed("service svc did not converge, its restart condition is \"none\": task: non-zero exit (1)"))
+                == .failed(
+                    "service svc did not converge, its restart condition is \"none\": task: non-zero exit (1)"
+                ))
         seen.tasks[0].status = TaskStatus(state: .complete)
         #expect(convergence.observe(seen, at: Self.at(1)).outcome == .converged)
     }

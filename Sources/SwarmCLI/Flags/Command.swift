@@ -70,9 +70,10 @@ package struct Command: Sendable {
         command.isInterspersed = false
         return command
     }
+    /// The same verb in another place, where its other names would mean something else.
     package func named(_ name: String) -> Command {
         var command = self
-        command.name = name
+        (command.name, command.aliases) = (name, [])
         return command
     }
 

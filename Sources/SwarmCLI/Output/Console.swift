@@ -30,7 +30,9 @@ package final class Console: Sendable {
     /// The terminal's size now, rows first; nil without one.
     package func size() -> [Int]? {
         var size = winsize()
-        guard unsafe isTerminal && ioctl(output, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return nil }
+        guard unsafe isTerminal && ioctl(output, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else {
+            return nil
+        }
         return [Int(size.ws_row), Int(size.ws_col)]
     }
 

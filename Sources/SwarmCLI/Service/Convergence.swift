@@ -120,9 +120,12 @@ package struct Convergence: Sendable {
     private static func ending(_ service: Service, _ slots: [Slot]) -> ConvergenceOutcome? {
         let condition = service.spec.taskTemplate.restartCondition
         let tasks = slots.compactMap(\.task).filter { $0.desiredState > .running }
-        if condition == "none", let failed = tasks.first(where: { [.failed, .rejected].contains($0.status.state) }) {
+        if condition == "none",
+            let failed = tasks.first(where: { [.failed, .rejected].contains($0.status.state) })
+        {
             let reason = failed.status.err ?? failed.status.state.name
-            return .failed("service \(service.id) did not converge, its restart condition is \"none\": \(reason)")
+            return .failed(
+                "service \(service.id) did not converge, its restart condition is \"none\": \(reason)")
         }
         let completed = tasks.filter { $0.status.state == .complete }.count
         return condition != "any" && !slots.isEmpty && completed == slots.count ? .converged : nil

@@ -19,7 +19,9 @@ package struct ProgressDisplay: Sendable {
         }
         guard isTerminal else { return changed.filter { !$0.hasSuffix(": ") }.map { $0 + "\n" }.joined() }
         // What is said about all stands below the single bars, whichever came first.
-        let visible = (order.filter { $0 != "verify" } + order.filter { $0 == "verify" }).compactMap { texts[$0] }
+        let visible = (order.filter { $0 != "verify" } + order.filter { $0 == "verify" }).compactMap {
+            texts[$0]
+        }
         // Up to the first line, then each line anew with the rest of it cleared.
         var text = drawn > 0 ? "\u{1b}[\(drawn)A" : ""
         for line in visible { text += String(line.prefix(max(1, columns - 1))) + "\u{1b}[K\n" }
