@@ -1,4 +1,6 @@
+import ContainerdAPI
 import FoundationEssentials
+import GRPCCore
 import Glibc
 import Logging
 import Ports
@@ -92,7 +94,8 @@ import Testing
                 }
                 #expect(error?.description.contains(words) == true, "\(words): \(error?.description ?? "")")
             }
-            #expect(try await ImagePullTests.leftovers(service) == [])
+            let left = try await ImagePullTests.leftovers(service)
+            #expect(left == [])
         }
     }
 
