@@ -36,7 +36,8 @@ package struct ImagePlatform: Sendable, Hashable, Codable, CustomStringConvertib
             best = (level, candidate)
         }
         guard let best else {
-            throw SwarmError(.notFound, "no matching manifest for \(self) in the manifest list entries of \(name)")
+            throw SwarmError(
+                .failedPrecondition, "no matching manifest for \(self) in the manifest list entries of \(name)")
         }
         return best.descriptor
     }

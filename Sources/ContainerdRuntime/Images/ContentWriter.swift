@@ -112,6 +112,8 @@ struct ContentWriter: Sendable {
                     for try await message in response.messages { signal.yield(message.offset) }
                     signal.finish()
                 } catch {
+                    // Said before the source is stopped, so that its end is not mistaken for the cause.
+                    await sink.refuse()
                     signal.finish(throwing: error)
                     throw error
                 }
@@ -171,7 +173,7 @@ actor IngestSink {
     private(set) var offset: Int64 = 0
     /// Why the bytes stopped coming, where containerd is not to blame.
     private(set) var sourceFailure: SwarmError?
-    private var hasFailedToSend = false
+    private var isRefused = false
     /// The first bytes, which tell how a layer is compressed.
     private(set) var prefix: [UInt8] = []
 
@@ -187,6 +189,9 @@ actor IngestSink {
 
     func skip(to offset: Int64) { self.offset = offset }
 
+    /// containerd takes no more; what the source says after that is a consequence.
+    func refuse() { isRefused = true }
+
     func write(_ bytes: [UInt8]) async throws {
         if prefix.count < 8 { prefix += bytes.prefix(8 - prefix.count) }
         pending += bytes
@@ -199,7 +204,7 @@ actor IngestSink {
             try await produce(self)
             try await send()
         } catch {
-            if !hasFailedToSend {
+            if !isRefused {
                 sourceFailure = error as? SwarmError ?? SwarmError(.unavailable, "the data ended early", cause: "\(error)")
             }
             throw error
@@ -221,7 +226,7 @@ actor IngestSink {
                         $0.data = .init(part)
                     })
             } catch {
-                hasFailedToSend = true
+                isRefused = true
                 throw error
             }
             hash?.update(part)

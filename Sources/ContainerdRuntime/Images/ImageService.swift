@@ -54,7 +54,7 @@ package actor ImageService {
     private var resolved: [String: ResolvedImage] = [:]
     /// What manifests and configurations say, by the digest of the target, which fixes it for ever.
     private var described: [String: ResolvedImage] = [:]
-    private var hasRecovered = false
+    private var recovery: Task<Void, Never>?
 
     package init(client: ContainerdClient, logger: Logger, settings: RegistrySettings = .init()) {
         (self.client, self.logger, self.settings) = (client, logger, settings)
@@ -298,10 +298,14 @@ package actor ImageService {
         }.value
     }
 
-    /// Clears away, once, what a daemon that was killed in the middle of a pull left behind.
+    /// Clears away, once and before anything new begins, what a daemon that was killed in a pull left behind.
     private func recover() async {
-        guard !hasRecovered else { return }
-        hasRecovered = true
+        let task = recovery ?? Task { await clearUnfinished() }
+        recovery = task
+        await task.value
+    }
+
+    private nonisolated func clearUnfinished() async {
         do {
             try await containerd("Leases.List") {
                 let leases = try await client.leases.list(.init(), options: ContainerdClient.quick).leases
