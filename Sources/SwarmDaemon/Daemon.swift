@@ -24,11 +24,11 @@ package enum Daemon {
         let network = KernelNetwork(
             configuration: .init(runDirectory: configuration.runDirectory + "/network"), logger: logger)
         try await network.start()
-        let service = try ContainerdRuntimeService(
-            configuration: RuntimeConfiguration(
-                dataDirectory: configuration.dataDirectory, runDirectory: configuration.runDirectory,
-                containerdSocket: configuration.containerdSocket, cgroupParent: configuration.cgroupParent),
-            logger: logger)
+        var runtime = RuntimeConfiguration(
+            dataDirectory: configuration.dataDirectory, runDirectory: configuration.runDirectory,
+            containerdSocket: configuration.containerdSocket, cgroupParent: configuration.cgroupParent)
+        runtime.insecureRegistries = configuration.insecureRegistries
+        let service = try ContainerdRuntimeService(configuration: runtime, logger: logger)
         try await service.start()
         if configuration.removesEverything {
             for info in try await service.containers() { try await service.remove(info.id, force: true) }

@@ -12,13 +12,17 @@ package struct DaemonConfiguration: Sendable, Equatable {
     package var containerdSocket: String?
     package var cgroupParent = "/swarmd"
     package var logLevel = "info"
+    /// `HOST`, `HOST:PORT` or networks: registries without a trusted certificate. All places' values add up.
+    package var insecureRegistries: [String] = []
     /// Removes containers, namespaces and state, then ends.
     package var removesEverything = false
 
     package static let file = "/etc/swarmd/swarmd.env"
 
     /// Keys as the environment and the file name them; flags are the same in lower case with dashes.
-    private static let keys = ["DATA_DIR", "RUN_DIR", "HOST", "CONTAINERD", "CGROUP_PARENT", "LOG_LEVEL"]
+    private static let keys = [
+        "DATA_DIR", "RUN_DIR", "HOST", "CONTAINERD", "CGROUP_PARENT", "LOG_LEVEL", "INSECURE_REGISTRY",
+    ]
 
     /// - Throws: `.invalidArgument` with the name of a key that is not known.
     package init(
@@ -70,6 +74,9 @@ package struct DaemonConfiguration: Sendable, Equatable {
         case "CONTAINERD": containerdSocket = value.isEmpty ? nil : value
         case "CGROUP_PARENT": cgroupParent = value
         case "LOG_LEVEL": logLevel = value
+        case "INSECURE_REGISTRY":
+            let entries = value.split(whereSeparator: { $0 == "," || $0 == " " }).map(String.init)
+            insecureRegistries += entries
         default:
             let known = Self.keys.map { "SWARMD_" + $0 }.joined(separator: ", ")
             throw SwarmError(
