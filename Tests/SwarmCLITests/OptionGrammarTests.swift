@@ -37,7 +37,8 @@ func complaint(_ body: () throws -> Void) -> String? {
         ("x", "invalid containerPort: x"),
         ("80:90-91", "invalid ranges specified for container and host Ports: 90-91 and 80"),
         ("target=80,mode=foo", "invalid publish mode value (foo): must be either 'ingress' or 'host'"),
-        ("1.2.3.4:80:80", "hostip is not supported"), ("80/foo", "invalid proto: foo"), ("", "EOF"),
+        ("1.2.3.4:80:80", "hostip is not supported"), ("80/foo", "invalid proto: foo"),
+        ("", "no port specified: <empty>"),
         ("published=80", "missing mandatory field 'target'"), ("target=80,foo=1", "invalid field key: foo"),
         ("70000:80", "invalid hostPort: 70000"),
     ])

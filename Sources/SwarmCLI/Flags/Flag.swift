@@ -36,7 +36,9 @@ package struct FlagKind: Sendable {
         _ = try GoNumber.bool(text)
     }
     package static let string = FlagKind("string")
-    package static let command = FlagKind("command")
+    package static let command = FlagKind("command") { text throws(SwarmError) in
+        _ = try ShellWords.split(text)
+    }
     package static let int = FlagKind("int") { text throws(SwarmError) in _ = try GoNumber.int(text) }
     package static let uint = FlagKind("uint") { text throws(SwarmError) in _ = try GoNumber.uint(text) }
     package static let uint32 = FlagKind("uint32") { text throws(SwarmError) in

@@ -1,3 +1,4 @@
+import SwarmClient
 import SwarmCore
 
 /// What a command line said: flags with their texts, and the words that are no flags.
@@ -121,7 +122,8 @@ package struct FlagParser {
     private func set(_ flag: Flag, _ text: String, into parsed: inout ParsedFlags) throws(UsageError) {
         if let refusal = flag.kind.refusal(of: text) {
             throw UsageError(
-                "invalid argument \"\(text)\" for \"\(flag.displayName)\" flag: \(refusal.message)")
+                "invalid argument \(JSONValue.string(text).compact) for \"\(flag.displayName)\" flag: \(refusal.message)"
+            )
         }
         parsed.set(flag.name, text)
     }

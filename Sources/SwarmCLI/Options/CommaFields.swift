@@ -2,6 +2,11 @@ package import SwarmCore
 
 /// One record of comma-separated values (RFC 4180), as long option values are written.
 enum CommaFields {
+    private static func malformed(_ what: String, _ text: String, at place: String.Index) -> SwarmError {
+        let column = text[..<place].utf8.count + 1
+        return SwarmError(.invalidArgument, "parse error on line 1, column \(column): \(what)")
+    }
+
     /// Refuses a bare or unfinished quote, and the empty record.
     static func parse(_ text: String) throws(SwarmError) -> [String] {
         guard !text.isEmpty else { throw SwarmError(.invalidArgument, "EOF") }
@@ -13,8 +18,9 @@ enum CommaFields {
                 rest = rest.dropFirst()
                 while true {
                     guard let end = rest.firstIndex(of: "\"") else {
-                        throw SwarmError(
-                            .invalidArgument, "parse error: extraneous or missing \" in quoted-field")
+                        throw malformed(
+                            "extraneous or missing \" in quoted-field", text,
+                            at: rest.isEmpty || !rest.contains("\"") ? text.endIndex : rest.startIndex)
                     }
                     field += rest[..<end]
                     rest = rest[rest.index(after: end)...]
@@ -23,13 +29,15 @@ enum CommaFields {
                     rest = rest.dropFirst()
                 }
                 guard rest.isEmpty || rest.first == "," else {
-                    throw SwarmError(
-                        .invalidArgument, "parse error: extraneous or missing \" in quoted-field")
+                    throw malformed(
+                        "extraneous or missing \" in quoted-field", text,
+                        at: rest.isEmpty || !rest.contains("\"") ? text.endIndex : rest.startIndex)
                 }
             } else {
                 let end = rest.firstIndex(of: ",") ?? rest.endIndex
                 guard !rest[..<end].contains("\"") else {
-                    throw SwarmError(.invalidArgument, "parse error: bare \" in non-quoted field")
+                    throw malformed(
+                        "bare \" in non-quoted-field", text, at: rest.firstIndex(of: "\"") ?? text.endIndex)
                 }
                 field = String(rest[..<end])
                 rest = rest[end...]

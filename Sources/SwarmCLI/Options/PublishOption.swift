@@ -6,6 +6,7 @@ package enum PublishOption {
     private static let protocols = ["tcp", "udp", "sctp"]
 
     package static func parse(_ text: String) throws(SwarmError) -> [PortConfig] {
+        guard !text.isEmpty else { throw SwarmError(.invalidArgument, "no port specified: <empty>") }
         let fields = try CommaFields.parse(text)
         return fields[0].contains("=") || fields.count > 1 ? [try long(fields)] : try short(text)
     }
@@ -45,7 +46,7 @@ package enum PublishOption {
         guard let port = UInt16(text) else {
             throw SwarmError(
                 .invalidArgument,
-                "invalid \(what): value must be an integer: \(GoNumber.invalid("ParseUint", text).message)")
+                "invalid \(what): value must be an integer: invalid syntax")
         }
         return UInt32(port)
     }

@@ -92,7 +92,8 @@ package enum GenericResourceOption {
     package static func parse(_ text: String) throws(SwarmError) -> DiscreteGenericResource {
         let (kind, value) = text.keyAndValue
         guard let value, !kind.isEmpty, !value.isEmpty else {
-            throw SwarmError(.invalidArgument, "incorrect term \(text), missing '=' or malformed expression")
+            throw SwarmError(
+                .invalidArgument, "invalid generic-resource format `\(text)` expected `name=value`")
         }
         guard let count = Int64(value) else {
             throw SwarmError(
@@ -163,7 +164,7 @@ package enum OptionCheck {
         guard !key.isEmpty else {
             throw SwarmError(
                 .invalidArgument,
-                text.isEmpty ? "invalid label: '' is empty" : "invalid label '\(text)': empty name")
+                "invalid label '\(text)': empty name")
         }
         guard !key.contains(where: \.isWhitespace) else {
             throw SwarmError(.invalidArgument, "label '\(key)' contains whitespaces")
@@ -185,6 +186,23 @@ package enum OptionCheck {
     package static func subnet(_ text: String) throws(SwarmError) {
         guard IPv4Subnet(text) != nil || (text.contains(":") && text.contains("/")) else {
             throw SwarmError(.invalidArgument, "invalid string being converted to CIDR: \(text)")
+        }
+    }
+
+    /// A DNS search domain; `.` stands for none.
+    package static func domain(_ text: String) throws(SwarmError) {
+        let trimmed = text.trimmed
+        let labels = trimmed.split(separator: ".", omittingEmptySubsequences: false)
+        let isDomain = labels.allSatisfy { label in
+            (1...63).contains(label.count)
+                && label.utf8.allSatisfy {
+                    $0 < 0x80
+                        && (Character(UnicodeScalar($0)).isLetter || (0x30...0x39).contains($0) || $0 == 0x2d
+                            || $0 == 0x5f)
+                }
+        }
+        guard trimmed == "." || isDomain else {
+            throw SwarmError(.invalidArgument, "\(text) is not a valid domain")
         }
     }
 

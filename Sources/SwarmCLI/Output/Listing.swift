@@ -83,8 +83,8 @@ package struct Listing: Sendable {
 package struct OutputTemplate: Sendable {
     private let template: Template
 
-    /// - Parameter complete: whether values have every field there is, so that an unknown one is a mistake; objects
-    ///   leave out what is empty.
+    /// Reads a template. Rows of lists are `complete`: they have every field there is, so an unknown one is a
+    /// mistake; objects leave out what is empty.
     package init(_ text: String, complete: Bool = false) throws(CommandFailure) {
         let unescaped = text.replacing("\\t", with: "\t").replacing("\\n", with: "\n")
         do {

@@ -23,28 +23,25 @@ enum ServiceEdit {
             container.oomScoreAdj = value == 0 ? nil : value
         }
         if let text = flags.text("credential-spec") {
-            let (kind, value) =
-                text.split(separator: ":", maxSplits: 1).count == 2 ? kindAndValue(text) : ("", "")
-            var spec = CredentialSpec()
-            switch kind {
-            case "file": spec.file = value
-            case "registry": spec.registry = value
-            case "config": spec.config = value
-            default:
-                throw SwarmError(
-                    .invalidArgument,
-                    "invalid credential spec: value must be prefixed with \"config://\", \"file://\", "
-                        + "or \"registry://\"")
-            }
             var privileges = container.privileges ?? Privileges()
-            privileges.credentialSpec = spec
+            privileges.credentialSpec = try credentialSpec(text)
             container.privileges = privileges
         }
     }
 
-    private static func kindAndValue(_ text: String) -> (String, String) {
-        guard let range = text.firstRange(of: "://") else { return ("", "") }
-        return (String(text[..<range.lowerBound]), String(text[range.upperBound...]))
+    static func credentialSpec(_ text: String) throws(SwarmError) -> CredentialSpec {
+        let end = text.firstRange(of: "://")
+        let value = end.map { String(text[$0.upperBound...]) } ?? ""
+        switch end.map({ text[..<$0.lowerBound] }) ?? "" {
+        case "file": return CredentialSpec(file: value)
+        case "registry": return CredentialSpec(registry: value)
+        case "config": return CredentialSpec(config: value)
+        default:
+            throw SwarmError(
+                .invalidArgument,
+                "invalid credential spec: value must be prefixed with \"config://\", \"file://\", or \"registry://\""
+            )
+        }
     }
 
     static let healthNames = [

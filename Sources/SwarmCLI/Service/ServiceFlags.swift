@@ -14,6 +14,9 @@ package enum ServiceFlags {
     }
     static let labels = FlagKind.list(check: OptionCheck.label)
     static let environment = FlagKind.list(check: OptionCheck.environment)
+    static let credentials = FlagKind("credential-spec") { text throws(SwarmError) in
+        _ = try ServiceEdit.credentialSpec(text)
+    }
     static let hosts = FlagKind.list { text throws(SwarmError) in _ = try OptionCheck.host(text) }
     static let addresses = FlagKind.list(check: OptionCheck.address)
     static let sysctls = FlagKind.list(check: OptionCheck.sysctl)
@@ -41,7 +44,7 @@ package enum ServiceFlags {
             Flag("constraint", .list(), "Placement constraints"),
             Flag("dns", addresses, "Set custom DNS servers"),
             Flag("dns-option", .list(), "Set DNS options"),
-            Flag("dns-search", .list(), "Set custom DNS search domains"),
+            Flag("dns-search", .list(check: OptionCheck.domain), "Set custom DNS search domains"),
             Flag("generic-resource", .list(), "User defined resources"),
             Flag("group", .list(), "Set one or more supplementary user groups for the container"),
             Flag("host", hosts, "Set one or more custom host-to-IP mappings (host:ip)"),
@@ -75,7 +78,9 @@ package enum ServiceFlags {
             Flag("dns-rm", .list(), "Remove a custom DNS server"),
             Flag("dns-option-add", .list(), "Add or update a DNS option"),
             Flag("dns-option-rm", .list(), "Remove a DNS option"),
-            Flag("dns-search-add", .list(), "Add or update a custom DNS search domain"),
+            Flag(
+                "dns-search-add", .list(check: OptionCheck.domain), "Add or update a custom DNS search domain"
+            ),
             Flag("dns-search-rm", .list(), "Remove a DNS search domain"),
             Flag("generic-resource-add", .list(), "Add a Generic resource"),
             Flag("generic-resource-rm", .list(), "Remove a Generic resource"),
@@ -120,7 +125,7 @@ package enum ServiceFlags {
             Flag("cap-add", .list(), "Add Linux capabilities"),
             Flag("cap-drop", .list(), "Drop Linux capabilities"),
             Flag(
-                "credential-spec", FlagKind("credential-spec"),
+                "credential-spec", credentials,
                 "Credential spec for managed service account (Windows only)"),
             Flag("entrypoint", .command, "Overwrite the default ENTRYPOINT of the image"),
             Flag("hostname", .string, "Container hostname"),

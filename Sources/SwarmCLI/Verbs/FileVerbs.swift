@@ -29,7 +29,7 @@ enum FileVerbs {
             let path = invocation.arguments.count == 2 ? invocation.arguments[1] : nil
             let driver = invocation.flag("driver")
             if driver == nil, path == nil {
-                throw CommandFailure("either specify a filename or - for standard input")
+                throw CommandFailure("secret file is required")
             }
             if driver != nil, path != nil {
                 throw CommandFailure("when using secret driver secret data must be empty")
@@ -40,7 +40,7 @@ enum FileVerbs {
                 do {
                     spec.data = Data(try TextFile.bytes(path)).base64EncodedString()
                 } catch let error as SwarmError {
-                    throw CommandFailure("error reading content from \"\(path)\": \(error.message)")
+                    throw CommandFailure("error reading from \(path): \(error.message)")
                 }
             }
             if let driver { spec.driver = Driver(name: driver) }

@@ -80,7 +80,7 @@ enum ServiceVerbs {
         var wanted: [(name: String, replicas: UInt64)] = []
         for argument in invocation.arguments {
             let (name, value) = argument.keyAndValue
-            guard let value else {
+            guard let value, !name.isEmpty else {
                 throw CommandFailure(
                     "invalid scale specifier '\(argument)'.\nSee '\(invocation.path) --help'.\n\n"
                         + "Usage:  \(invocation.path) SERVICE=REPLICAS [SERVICE=REPLICAS...]\n\n"
