@@ -269,7 +269,10 @@ package actor ContainerdRuntimeService {
 
     private func ended(_ id: String, code: Int, seconds: Google_Protobuf_Timestamp) {
         guard var record = records[id], record.finishedAt == nil else { return }
-        let time = Timestamp(nanoseconds: seconds.seconds * 1_000_000_000 + Int64(seconds.nanos))
+        // Nobody knows when a process ended whose shim is gone.
+        let time =
+            seconds.seconds > 0
+            ? Timestamp(nanoseconds: seconds.seconds * 1_000_000_000 + Int64(seconds.nanos)) : Self.wallTime()
         record.exitCode = code
         record.finishedAt = time
         record.oomKilled = outOfMemory.remove(id) != nil
@@ -284,16 +287,13 @@ package actor ContainerdRuntimeService {
 
     /// Finds the exits whose events were lost.
     private func resynchronize() async {
+        // Taken first: a container that is made while containerd answers is not in the answer.
+        let known = records.values.filter { $0.finishedAt == nil }.map(\.id).sorted()
         guard let running = try? await processes() else { return }
-        for (id, record) in records.sorted(by: { $0.key < $1.key }) where record.finishedAt == nil {
+        for id in known where records[id] != nil {
             let process = running[id]
-            if process == nil || process?.status == .stopped {
-                ended(
-                    id, code: process.map { Int($0.exitStatus) } ?? 137, seconds: process?.exitedAt ?? .init()
-                )
-            } else if records[id]?.startedAt != nil {
-                states[id] = Self.state(process)
-            }
+            guard process == nil || process?.status == .stopped else { continue }
+            ended(id, code: process.map { Int($0.exitStatus) } ?? 137, seconds: process?.exitedAt ?? .init())
         }
     }
 

@@ -126,16 +126,15 @@ package struct AgentMachine: Sendable {
         let info = found?.removeValue(forKey: task.id)
         let containerID =
             info?.id ?? task.status.containerStatus?.containerID ?? Identifier.randomHex(using: &generator)
-        var machine = TaskMachine(
-            task: task, containerID: containerID, hasHealthCheck: facts.hasHealthCheck(task))
+        // The image may bring a check that the task does not name; the runtime knows of it.
+        let hasFoundCheck = (info?.health ?? HealthStatus.none) != HealthStatus.none
+        let machine = TaskMachine(
+            task: task, containerID: containerID, hasHealthCheck: facts.hasHealthCheck(task) || hasFoundCheck)
         taskIDsByContainer[containerID] = task.id
         let event: TaskEvent
         switch info?.state {
         case .created: event = .adopted(.created)
         case .running, .paused:
-            machine = TaskMachine(
-                task: task, containerID: containerID,
-                hasHealthCheck: facts.hasHealthCheck(task) || info?.health != HealthStatus.none)
             event = .adopted(.running(pid: info?.pid ?? 0, isHealthy: info?.health == .healthy))
         case .exited: event = .adopted(.exited(code: info?.exitCode ?? 137))
         case nil: event = task.status.state > .assigned ? .adopted(.missing) : .begin
