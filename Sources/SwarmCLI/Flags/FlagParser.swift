@@ -121,9 +121,8 @@ package struct FlagParser {
 
     private func set(_ flag: Flag, _ text: String, into parsed: inout ParsedFlags) throws(UsageError) {
         if let refusal = flag.kind.refusal(of: text) {
-            throw UsageError(
-                "invalid argument \(JSONValue.string(text).compact) for \"\(flag.displayName)\" flag: \(refusal.message)"
-            )
+            let quoted = JSONValue.string(text).compact
+            throw UsageError("invalid argument \(quoted) for \"\(flag.displayName)\" flag: \(refusal.message)")
         }
         parsed.set(flag.name, text)
     }
