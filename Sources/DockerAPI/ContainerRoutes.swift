@@ -45,10 +45,14 @@ extension EngineRoutes {
             return Response(
                 .ok, headers: isTTY ? rawHeaders : format.headers,
                 body: .stream { writer in
+                    var batch = ByteBuffer()
                     for try await line in lines {
                         var frame = format.frame(line, of: nil)
                         if isTTY { frame.moveReaderIndex(forwardBy: Self.frameHeaderBytes) }
-                        try await writer.write(frame)
+                        batch.writeImmutableBuffer(frame)
+                        if line.isFollowedAtOnce && batch.readableBytes < Self.logBatchBytes { continue }
+                        try await writer.write(batch)
+                        batch = ByteBuffer()
                     }
                 })
         }
@@ -147,6 +151,8 @@ extension EngineRoutes {
         ]
     }
 
+    /// Log lines that are at hand together go out in writes of about this size.
+    private static let logBatchBytes = 32 * 1024
     /// Of a frame: stream, padding, length.
     private static let frameHeaderBytes = 8
 

@@ -238,6 +238,8 @@ package struct LogLine: Sendable, Equatable {
     /// Without its newline; `isPartial` when the line was longer than one record.
     package var text: [UInt8]
     package var isPartial: Bool
+    /// The next line is at hand: both can go out in one write.
+    package var isFollowedAtOnce = false
 
     package init(time: Timestamp, stream: Stream, text: [UInt8], isPartial: Bool = false) {
         (self.time, self.stream, self.text, self.isPartial) = (time, stream, text, isPartial)

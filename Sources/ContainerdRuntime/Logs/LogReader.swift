@@ -15,6 +15,8 @@ actor LogReader {
     /// Bytes read but not yet cut into lines.
     private var pending: [UInt8] = []
     private var position = 0
+    /// The line after the one that was returned last, if it was at hand.
+    private var ahead: LogLine?
     private var alarm: Task<Void, Never>?
 
     private static let chunkBytes = 64 * 1024
@@ -28,21 +30,33 @@ actor LogReader {
 
     func next() async throws -> LogLine? {
         if !isOpen { begin() }
-        while !isOver {
+        while true {
             try Task.checkCancellation()
-            while let line = cut() {
-                if let until = options.until, line.time > until { return end() }
-                if matches(line) { return line }
+            if var line = ahead ?? buffered() {
+                ahead = buffered()
+                line.isFollowedAtOnce = ahead != nil
+                return line
             }
+            if isOver { return end() }
             let progress = file.progress()
             if fill() { continue }
-            if try await !proceed(progress) { return end() }
+            if try await !proceed(progress) { isOver = true }
+        }
+    }
+
+    /// The next wanted line among the bytes that are here already.
+    private func buffered() -> LogLine? {
+        while !isOver, let line = cut() {
+            if let until = options.until, line.time > until {
+                isOver = true
+                return nil
+            }
+            if matches(line) { return line }
         }
         return nil
     }
 
     private func end() -> LogLine? {
-        isOver = true
         alarm?.cancel()
         for part in parts { close(part.descriptor) }
         parts = []
