@@ -79,7 +79,8 @@ struct ResolverSockets: Sendable {
                 unsafe getsockname(descriptor, $0, &length)
             }
         }
-        return UInt16(bigEndian: name.sin_port)
+        // By bytes: an optimised build looks for the field in another of the modules that import the C header.
+        return unsafe withUnsafeBytes(of: &name) { unsafe UInt16($0[2]) << 8 | UInt16($0[3]) }
     }
 
     private static func failure(_ call: String) -> SwarmError {
