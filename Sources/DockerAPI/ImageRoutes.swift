@@ -219,7 +219,8 @@ enum ImageFilter {
         return patterns.contains { pattern in
             names.contains { name in
                 let bare = name.prefix { $0 != "@" }
-                let repository = bare.lastIndex(of: ":").flatMap { bare[$0...].contains("/") ? nil : bare[..<$0] } ?? bare
+                let colon = bare.lastIndex(of: ":").flatMap { bare[$0...].contains("/") ? nil : $0 }
+                let repository = bare[..<(colon ?? bare.endIndex)]
                 return matches(Array(name.utf8)[...], Array(pattern.utf8)[...])
                     || matches(Array(repository.utf8)[...], Array(pattern.utf8)[...])
             }

@@ -34,6 +34,9 @@ struct HTTPExchange: Sendable {
     /// How long the head of an answer may take.
     private static let headTimeout = TimeAmount.seconds(60)
     private static let redirectsMax = 5
+    private static let redirects: [HTTPResponseStatus] = [
+        .movedPermanently, .found, .seeOther, .temporaryRedirect, .permanentRedirect,
+    ]
 
     let insecure: InsecureRegistries
     let trust: TrustStore
@@ -47,8 +50,7 @@ struct HTTPExchange: Sendable {
         for _ in 0...Self.redirectsMax {
             let origin = try Self.origin(of: current)
             let response = try await once(method, current, origin, headers, form)
-            guard [.movedPermanently, .found, .seeOther, .temporaryRedirect, .permanentRedirect].contains(response.status)
-            else { return response }
+            guard Self.redirects.contains(response.status) else { return response }
             guard let location = response.headers.first(name: "location"), location.utf8.count <= 16 << 10,
                 let next = URL(string: location, relativeTo: URL(string: current))?.absoluteString
             else {
@@ -134,8 +136,8 @@ struct HTTPExchange: Sendable {
     }
 
     private static func origin(of url: String) throws(TransferFailure) -> Origin {
-        guard let parsed = URL(string: url), let scheme = parsed.scheme?.lowercased(), ["http", "https"].contains(scheme),
-            let host = parsed.host(), var address = RegistryAddress(host)
+        guard let parsed = URL(string: url), let scheme = parsed.scheme?.lowercased(),
+            ["http", "https"].contains(scheme), let host = parsed.host(), var address = RegistryAddress(host)
         else {
             throw TransferFailure(
                 SwarmError(.invalidArgument, "the registry names an invalid address: \(url.prefix(200))"),

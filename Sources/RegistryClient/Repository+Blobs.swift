@@ -81,7 +81,7 @@ extension Repository {
         {
             throw truncated(blob, received - skipped + length)
         }
-        let what = HTTPExchange.shown(.GET, "blobs/\(blob.digest)")
+        let what = HTTPExchange.shown(.GET, "\(address)/v2/\(reference.path)/blobs/\(blob.digest)")
         do {
             for try await part in response.body {
                 var bytes = Array(part.readableBytesView)
@@ -98,7 +98,8 @@ extension Repository {
                 do {
                     try await deliver(bytes)
                 } catch {
-                    let failure = error as? SwarmError ?? SwarmError(.unknown, "cannot keep \(blob.digest)", cause: "\(error)")
+                    let failure =
+                        error as? SwarmError ?? SwarmError(.unknown, "cannot keep \(blob.digest)", cause: "\(error)")
                     throw TransferFailure(failure, mayRetry: false)
                 }
                 received += Int64(bytes.count)

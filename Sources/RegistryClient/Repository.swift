@@ -46,7 +46,8 @@ package actor Repository {
         _ reference: ImageReference, credentials: RegistryCredentials?, settings: RegistrySettings
     ) throws(SwarmError) {
         guard let address = RegistryAddress(domain: reference.domain) else {
-            throw SwarmError(.invalidArgument, "invalid reference format: \(reference): no registry \(reference.domain)")
+            throw SwarmError(
+                .invalidArgument, "invalid reference format: \(reference): no registry \(reference.domain)")
         }
         self.reference = reference
         self.address = address
@@ -286,7 +287,9 @@ package actor Repository {
                 switch subject {
                 case .blob(let digest): "blob \(digest) of \(name) not found: \(told?.text ?? "blob unknown")"
                 case _ where told?.code == "NAME_UNKNOWN": "repository \(name) not found: \(told?.text ?? "")"
-                default: "manifest for \(reference.familiar) not found: \(told?.text ?? "manifest unknown: manifest unknown")"
+                default:
+                    "manifest for \(reference.familiar) not found: "
+                        + (told?.text ?? "manifest unknown: manifest unknown")
                 }
             return TransferFailure(SwarmError(.notFound, text), mayRetry: false)
         default:

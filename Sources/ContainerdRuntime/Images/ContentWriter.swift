@@ -205,7 +205,8 @@ actor IngestSink {
             try await send()
         } catch {
             if !isRefused {
-                sourceFailure = error as? SwarmError ?? SwarmError(.unavailable, "the data ended early", cause: "\(error)")
+                sourceFailure =
+                    error as? SwarmError ?? SwarmError(.unavailable, "the data ended early", cause: "\(error)")
             }
             throw error
         }

@@ -99,7 +99,8 @@ struct GzipInflater {
     private mutating func trailer() throws {
         cursor.bits >>= UInt64(cursor.bitCount % 8)
         cursor.bitCount -= cursor.bitCount % 8
-        let (sum, size) = (UInt32(try bits(16)) | UInt32(try bits(16)) << 16, UInt32(try bits(16)) | UInt32(try bits(16)) << 16)
+        let sum = UInt32(try bits(16)) | UInt32(try bits(16)) << 16
+        let size = UInt32(try bits(16)) | UInt32(try bits(16)) << 16
         guard sum == checksum.value, size == memberBytes else { throw Self.damaged }
         // Bytes that were taken into the bit buffer ahead of time go back.
         cursor.position -= cursor.bitCount / 8
@@ -164,14 +165,15 @@ struct GzipInflater {
     }
 
     private static let lengthBase = [
-        3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 17, 19, 23, 27, 31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195, 227, 258,
+        3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 17, 19, 23, 27, 31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195,
+        227, 258,
     ]
     private static let lengthExtra = [
         0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0,
     ]
     private static let distanceBase = [
-        1, 2, 3, 4, 5, 7, 9, 13, 17, 25, 33, 49, 65, 97, 129, 193, 257, 385, 513, 769, 1025, 1537, 2049, 3073, 4097, 6145,
-        8193, 12289, 16385, 24577,
+        1, 2, 3, 4, 5, 7, 9, 13, 17, 25, 33, 49, 65, 97, 129, 193, 257, 385, 513, 769, 1025, 1537, 2049, 3073, 4097,
+        6145, 8193, 12289, 16385, 24577,
     ]
 
     private mutating func codes(_ literals: HuffmanTable, _ distances: HuffmanTable) throws {

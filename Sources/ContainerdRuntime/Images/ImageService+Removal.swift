@@ -46,7 +46,9 @@ extension ImageService {
 
     /// Removes images without a tag, or with `all` every image, unless a container uses it.
     /// - Returns: what was removed, and the bytes that this freed.
-    package func prune(all: Bool, users: [ImageUser]) async throws(SwarmError) -> (removed: [ImageRemoval], bytes: Int64) {
+    package func prune(
+        all: Bool, users: [ImageUser]
+    ) async throws(SwarmError) -> (removed: [ImageRemoval], bytes: Int64) {
         let used = Set(users.map(\.imageID))
         var removed: [ImageRemoval] = []
         var bytes: Int64 = 0

@@ -110,14 +110,22 @@ package actor ImageService {
     }
 
     func record(named name: String) async throws(SwarmError) -> Containerd_Services_Images_V1_Image? {
-        do {
-            return try await containerd("Images.Get") {
-                try await client.images.get(.with { $0.name = name }, options: ContainerdClient.quick).image
+        for attempt in 1...Self.lookUpsMax {
+            do {
+                return try await containerd("Images.Get") {
+                    try await client.images.get(.with { $0.name = name }, options: ContainerdClient.quick).image
+                }
+            } catch where error.code == .notFound {
+                return nil
+            } catch where error.code == .unavailable && attempt < Self.lookUpsMax && !Task.isCancelled {
+                // A refusal now and then arrives as a stream that was closed; looking again does no harm.
             }
-        } catch where error.code == .notFound {
-            return nil
         }
+        return nil
     }
+
+    /// How often a name is looked up when the connection to containerd fails.
+    private static let lookUpsMax = 3
 
     /// One entry for each name.
     package func list() async throws(SwarmError) -> [ResolvedImage] {
@@ -329,8 +337,8 @@ package actor ImageService {
         if text.contains("no space left on device") {
             return SwarmError(
                 .resourceExhausted,
-                "no space left on device: the disk of containerd's data directory is full: free some space, for example "
-                    + "with image prune", cause: text)
+                "no space left on device: the disk of containerd's data directory is full: free some space, "
+                    + "for example with image prune", cause: text)
         }
         if text.contains("read-only file system") {
             return SwarmError(

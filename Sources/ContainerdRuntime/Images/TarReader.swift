@@ -196,7 +196,9 @@ actor TarReader {
         if let first = field.first, first & 0x80 != 0 {
             var value: Int64 = 0
             for byte in [first & 0x7f] + field.dropFirst() {
-                guard value < 1 << 55 else { throw SwarmError(.invalidArgument, "invalid tar header: number too large") }
+                guard value < 1 << 55 else {
+                    throw SwarmError(.invalidArgument, "invalid tar header: number too large")
+                }
                 value = value << 8 | Int64(byte)
             }
             return value
