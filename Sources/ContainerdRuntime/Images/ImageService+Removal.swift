@@ -24,8 +24,11 @@ extension ImageService {
     package func remove(
         _ reference: String, force: Bool, users: [ImageUser]
     ) async throws(SwarmError) -> [ImageRemoval] {
-        let image = try await resolve(reference)
-        let names = try await list().filter { $0.id == image.id }.map(\.name)
+        let found = try await resolve(reference)
+        let all = try await list()
+        // A name may have moved to another image since it was looked up.
+        let image = all.first { $0.name == found.name } ?? found
+        let names = all.filter { $0.id == image.id }.map(\.name)
         let inUse = users.filter { $0.imageID == image.id }.sorted { $0.containerID < $1.containerID }
         let isByName = (try? Self.canonicalName(reference)) == image.name
         let doomed: [String]
