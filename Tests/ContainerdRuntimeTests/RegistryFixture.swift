@@ -29,8 +29,7 @@ struct RegistryFixture {
     private let process: pid_t
 
     /// Loopback addresses are trusted without proof, so that TLS is tried on an address that is not one.
-    private static let foreignAddress = "198.51.100.77"
-    private var address: String { protection == .tls ? Self.foreignAddress : "127.0.0.1" }
+    private let address: String
     var host: String { "\(address):\(port)" }
     var storage: String { directory + "/storage/docker/registry/v2" }
     var certificates: String { directory + "/certs.d" }
@@ -55,7 +54,7 @@ struct RegistryFixture {
         self.protection = protection
         directory = try Shell.run("mktemp -d /tmp/swarm-registry-XXXXXX")
         port = try Self.freePort()
-        let address = protection == .tls ? Self.foreignAddress : "127.0.0.1"
+        address = protection == .tls ? try Self.claimAddress() : "127.0.0.1"
         var http = "http:\n  addr: \(address):\(port)\n"
         var auth = ""
         switch protection {
@@ -65,7 +64,6 @@ struct RegistryFixture {
             auth = "auth:\n  htpasswd:\n    realm: here\n    path: \(directory)/htpasswd\n"
         case .tls:
             let folder = "\(directory)/certs.d/\(address):\(port)"
-            _ = try? Shell.run("ip address add \(address)/32 dev lo")
             try Shell.run(
                 """
                 set -e; cd \(directory); mkdir -p '\(folder)'
@@ -133,6 +131,16 @@ struct RegistryFixture {
         address.sin_port = in_port_t(UInt16(port).bigEndian)
         address.sin_addr.s_addr = inet_addr(host)
         return address
+    }
+
+    /// An address of TEST-NET-2 (RFC 5737) that no other test on this machine has.
+    private static func claimAddress() throws -> String {
+        for number in (1...254).shuffled() {
+            let address = "198.51.100.\(number)"
+            // The kernel refuses what somebody else has added.
+            if (try? Shell.run("ip address add \(address)/32 dev lo")) != nil { return address }
+        }
+        throw SwarmError(.resourceExhausted, "no address of 198.51.100.0/24 is free")
     }
 
     static func freePort() throws -> Int {
