@@ -138,7 +138,9 @@ extension ContainerdRuntimeService {
 
     /// Makes the FIFOs and starts reading them; the shim's Create would wait for a reader otherwise.
     /// A terminal has one output.
-    func openPipes(of id: String, hasTerminal: Bool, logOptions: [String: String]) throws(SwarmError) -> (stdout: String, stderr: String) {
+    func openPipes(
+        of id: String, hasTerminal: Bool, logOptions: [String: String]
+    ) throws(SwarmError) -> (stdout: String, stderr: String) {
         let base = pipeDirectory(of: id)
         try makeDirectory(base)
         let file = logFiles[id] ?? LogFile(path: directory(of: id) + "/log", options: logOptions)

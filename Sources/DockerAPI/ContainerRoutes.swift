@@ -22,10 +22,12 @@ extension EngineRoutes {
                     && Lookup.hasPrefix(info.id, filters["id"] ?? [])
                     && (filters["name"].map { $0.contains { info.name.contains($0) } } ?? true)
                     && (filters["health"] ?? [info.health.rawValue]).contains(info.health.rawValue)
-                    && (filters["is-task"]?.contains("false") != true || info.labels["com.docker.swarm.task.id"] == nil)
+                    && (filters["is-task"]?.contains("false") != true
+                        || info.labels["com.docker.swarm.task.id"] == nil)
                     && (filters["ancestor"].map { $0.contains { Self.isMade(info, from: $0) } } ?? true)
             }
-            return try Self.json(await documents(list.sorted { $0.createdAt > $1.createdAt }).map(\.summary))
+            let newestFirst = list.sorted { $0.createdAt > $1.createdAt }
+            return try Self.json(await documents(newestFirst).map(\.summary))
         }
         router.on(.GET, "/containers/{id}/json") { request in
             let info = try await findContainer(request.capture("id"))

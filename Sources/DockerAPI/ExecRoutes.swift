@@ -66,7 +66,8 @@ extension EngineRoutes {
         let info = try await node.runtime.inspectExec(id)
         let isTTY = asked.tty ?? false
         let options = ExecStart(
-            isDetached: asked.detach ?? false, consoleSize: try Self.size(asked.consoleSize) ?? info.request.consoleSize)
+            isDetached: asked.detach ?? false,
+            consoleSize: try Self.size(asked.consoleSize) ?? info.request.consoleSize)
         if options.isDetached {
             _ = try await node.runtime.startExec(id, options)
             return Response(.ok)
