@@ -17,7 +17,8 @@ extension EngineRoutes {
             ])
             let all = request.flag("all") || filters["status"] != nil
             let list = try await node.runtime.containers().filter { info in
-                (all || info.state == .running || info.state == .paused) && Lookup.matches(info.labels, filters["label"] ?? [])
+                (all || info.state == .running || info.state == .paused)
+                    && Lookup.matches(info.labels, filters["label"] ?? [])
                     && (filters["status"] ?? [info.state.rawValue]).contains(info.state.rawValue)
                     && Lookup.hasPrefix(info.id, filters["id"] ?? [])
                     && (filters["name"].map { $0.contains { info.name.contains($0) } } ?? true)
