@@ -84,7 +84,7 @@ let modules: [Module] = [
         [
             "SwarmCore", "SwarmModel", "Store", "Consensus", "Ports", "SwarmNode", "Overlay", "NameService",
             "Execution", "Allocation", "Persistence", "ContainerdRuntime", "LinuxNetwork", "DNSServer",
-            "EngineHTTP", "DockerAPI",
+            "EngineHTTP", "DockerAPI", "CLinux",
         ],
         nio + [logging]),
     Module("SwarmClient", .adapter, ["SwarmCore", "SwarmModel"], nio + [nioHTTP, nioSSL, httpClient]),

@@ -7,7 +7,7 @@ import Synchronization
 /// One thread that answers the datagrams of every resolver of this node.
 ///
 /// Not NIO: a turn takes and gives up to 64 datagrams with two system calls, and an answer that was given before is
-/// copied, not made again (measured: decision 0012). The thread stays in the host's namespace; the sockets belong to the
+/// copied, not made again (decision 12). The thread stays in the host's namespace; the sockets belong to the
 /// containers' (architecture §9).
 ///
 /// `@unchecked Sendable`: the table of sockets is behind a lock, everything else belongs to the thread.

@@ -73,7 +73,8 @@ final class Forwarder: Sendable {
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(
-                        UpstreamHandler(answer: answer, query: sent, id: id, question: query.question, servers: servers))
+                        UpstreamHandler(
+                            answer: answer, query: sent, id: id, question: query.question, servers: servers))
                 }
             }
             .bind(host: servers.contains { $0.protocol == .inet6 } ? "::" : "0.0.0.0", port: 0)
@@ -104,7 +105,9 @@ final class Forwarder: Sendable {
         for waiter in waiting { waiter(answer) }
     }
 
-    private static func now() -> Instant { Instant(nanoseconds: Int64(clamping: NIODeadline.now().uptimeNanoseconds)) }
+    private static func now() -> Instant {
+        Instant(nanoseconds: Int64(clamping: NIODeadline.now().uptimeNanoseconds))
+    }
 }
 
 /// Takes the first answer that matches the question and comes from a server that was asked; one that was cut short is

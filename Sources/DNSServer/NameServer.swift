@@ -30,7 +30,8 @@ package actor NameServer {
     ///   - upstreams: the host's name servers, asked in parallel for what is not ours.
     ///   - upstreamPort: their port, 53 but in tests.
     package init(
-        upstreams: [String], upstreamPort: Int = 53, namespacePath: @escaping @Sendable (String) -> String, logger: Logger
+        upstreams: [String], upstreamPort: Int = 53,
+        namespacePath: @escaping @Sendable (String) -> String, logger: Logger
     ) throws(SwarmError) {
         hostUpstreams = upstreams
         self.namespacePath = namespacePath

@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import LinuxNetwork
 import SwarmCore
@@ -25,7 +26,7 @@ struct ResolverSockets: Sendable {
             }
             do throws(SwarmError) {
                 guard listen(stream, backlog) == 0 else { throw failure("listen") }
-                try redirect(udp: port(of: datagram), tcp: port(of: stream))
+                try redirect(udp: clinux_bound_port(datagram), tcp: clinux_bound_port(stream))
             } catch {
                 close(datagram)
                 close(stream)
@@ -52,35 +53,9 @@ struct ResolverSockets: Sendable {
     }
 
     private static func socket(of kind: Int32) throws(SwarmError) -> Int32 {
-        let descriptor = Glibc.socket(
-            AF_INET, kind | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue), 0)
-        guard descriptor >= 0 else { throw failure("open a socket") }
-        var name = sockaddr_in()
-        name.sin_family = sa_family_t(AF_INET)
-        name.sin_addr.s_addr = address.value.bigEndian
-        let status = unsafe withUnsafePointer(to: &name) { pointer in
-            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                unsafe bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-            }
-        }
-        guard status == 0 else {
-            let error = failure("bind \(address)")
-            close(descriptor)
-            throw error
-        }
+        let descriptor = clinux_open_bound(kind, address.value.bigEndian)
+        guard descriptor >= 0 else { throw failure("bind \(address)") }
         return descriptor
-    }
-
-    private static func port(of descriptor: Int32) -> UInt16 {
-        var name = sockaddr_in()
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        _ = unsafe withUnsafeMutablePointer(to: &name) { pointer in
-            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                unsafe getsockname(descriptor, $0, &length)
-            }
-        }
-        // By bytes: an optimised build looks for the field in another of the modules that import the C header.
-        return unsafe withUnsafeBytes(of: &name) { unsafe UInt16($0[2]) << 8 | UInt16($0[3]) }
     }
 
     private static func failure(_ call: String) -> SwarmError {

@@ -1,3 +1,4 @@
+import CLinux
 import FoundationEssentials
 import Glibc
 import SwarmCore
@@ -34,20 +35,8 @@ enum MachineFacts {
 
     /// The source address that the kernel would use towards others; loopback on a machine without a network.
     private static func defaultAddress() -> String {
-        let descriptor = socket(AF_INET, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-        defer { close(descriptor) }
-        var name = sockaddr_in()
-        name.sin_family = sa_family_t(AF_INET)
-        // TEST-NET-1 (RFC 5737): connecting a datagram socket looks up the route and sends nothing.
-        name.sin_addr.s_addr = IPv4Address(192 << 24 | 2 << 8 | 1).value.bigEndian
-        name.sin_port = UInt16(9).bigEndian
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let status = unsafe withUnsafeMutablePointer(to: &name) { pointer in
-            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                guard unsafe connect(descriptor, $0, length) == 0 else { return Int32(-1) }
-                return unsafe getsockname(descriptor, $0, &length)
-            }
-        }
-        return status == 0 ? IPv4Address(UInt32(bigEndian: name.sin_addr.s_addr)).description : "127.0.0.1"
+        // TEST-NET-1 (RFC 5737).
+        let source = clinux_source_towards(IPv4Address(192 << 24 | 2 << 8 | 1).value.bigEndian)
+        return source == 0 ? "127.0.0.1" : IPv4Address(UInt32(bigEndian: source)).description
     }
 }
