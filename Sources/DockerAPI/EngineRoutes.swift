@@ -158,9 +158,20 @@ package struct EngineRoutes: Sendable {
         return Response(
             .ok, headers: ["Content-Type": "application/json"],
             body: .stream { writer in
-                for await event in stream where Self.matches(event, filters) {
-                    if let until, event.time > until { return }
-                    try await writer.write(Self.line(event))
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    group.addTask {
+                        for await event in stream where Self.matches(event, filters) {
+                            if let until, event.time > until { return }
+                            try await writer.write(Self.line(event))
+                        }
+                    }
+                    // The stream ends with the time asked for, whether or not anything happens after it; what was
+                    // kept from before is written first, as it waits in the stream already.
+                    if let until {
+                        group.addTask { try await Task.sleep(for: max(until - node.now(), .milliseconds(50))) }
+                    }
+                    try await group.next()
+                    group.cancelAll()
                 }
             })
     }
@@ -181,7 +192,7 @@ package struct EngineRoutes: Sendable {
         return true
     }
 
-    private static func seconds(_ text: String) -> Timestamp? {
+    static func seconds(_ text: String) -> Timestamp? {
         Double(text).map { Timestamp(nanoseconds: Int64($0 * 1e9)) } ?? Timestamp(text)
     }
 
@@ -211,7 +222,7 @@ enum Hidden {
     static func strip(_ task: SwarmTask) -> SwarmTask {
         var task = task
         (task.specVersion, task.serviceName, task.serviceLabels) = (nil, nil, nil)
-        (task.endpoint, task.startAfter, task.registryAuth) = (nil, nil, nil)
+        (task.endpoint, task.startAfter, task.runningSince, task.registryAuth) = (nil, nil, nil, nil)
         return task
     }
 

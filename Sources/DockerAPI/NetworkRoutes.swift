@@ -32,17 +32,18 @@ extension EngineRoutes {
         router.on(.GET, "/networks") { try await listNetworks($0) }
         router.on(.GET, "/networks/{id}") { request in
             let argument = request.capture("id")
-            if let local = Self.predefined.first(where: { $0 == argument }) {
+            if let local = PredefinedNetwork.name(argument) {
                 return try Self.json(Self.local(local))
             }
             return try Self.json(Self.document(try await findNetwork(argument), tasks: await node.snapshot()))
         }
         router.on(.POST, "/networks/create") { try await createNetwork($0) }
+        router.on(.POST, "/networks/prune") { try await pruneNetworks($0) }
         router.on(.DELETE, "/networks/{id}") { request in
             let argument = request.capture("id")
-            guard !Self.predefined.contains(argument) else {
+            if let name = PredefinedNetwork.name(argument) {
                 throw SwarmError(
-                    .permissionDenied, "\(argument) is a pre-defined network and cannot be removed")
+                    .permissionDenied, "\(name) is a pre-defined network and cannot be removed")
             }
             let network = try await findNetwork(argument)
             _ = try await node.submit(.removeNetwork(id: network.id))
@@ -50,7 +51,32 @@ extension EngineRoutes {
         }
     }
 
-    private static let predefined = ["bridge", "host", "none"]
+    /// Removes the swarm's networks that nothing uses, as `docker network prune` asks for.
+    private func pruneNetworks(_ request: Request) async throws -> Response {
+        let filters = try request.filters(["until", "label", "label!"])
+        let store = await node.snapshot()
+        let until = filters["until"]?.first.flatMap(Self.seconds)
+        var removed: [JSONDocument] = []
+        for network in store.networks.sorted where network.spec.ingress != true {
+            guard Lookup.matches(network.spec.labels, filters["label"] ?? []),
+                !(filters["label!"] ?? []).contains(where: { Lookup.matches(network.spec.labels, [$0]) }),
+                until.map({ network.createdAt < $0 }) ?? true
+            else { continue }
+            if try await remove(network) { removed.append(.string(network.spec.name)) }
+        }
+        return try Self.json(["NetworksDeleted": removed.isEmpty ? nil : .array(removed)] as JSONDocument)
+    }
+
+    /// False when the network is in use, or gone meanwhile.
+    private func remove(_ network: Network) async throws(SwarmError) -> Bool {
+        do throws(SwarmError) {
+            _ = try await node.submit(.removeNetwork(id: network.id))
+            return true
+        } catch {
+            guard error.code == .failedPrecondition || error.code == .notFound else { throw error }
+            return false
+        }
+    }
 
     private func findNetwork(_ argument: String) async throws(SwarmError) -> Network {
         let store = await node.snapshot()
@@ -72,7 +98,7 @@ extension EngineRoutes {
             else { continue }
             answer.append(Self.document(network, tasks: store))
         }
-        for name in Self.predefined where wantsLocal && filters["label"] == nil && filters["id"] == nil {
+        for name in PredefinedNetwork.names where wantsLocal && filters["label"] == nil && filters["id"] == nil {
             guard filters["name"].map({ $0.contains { name.contains($0) } }) ?? true,
                 filters["driver"].map({ $0.contains(name == "none" ? "null" : name) }) ?? true
             else { continue }
@@ -83,8 +109,8 @@ extension EngineRoutes {
 
     private static func local(_ name: String) -> JSONDocument {
         [
-            "Name": .string(name), "Id": .string(name), "Created": .time(nil), "Scope": "local",
-            "Driver": .string(name == "none" ? "null" : name), "EnableIPv6": false,
+            "Name": .string(name), "Id": .string(PredefinedNetwork.identifier(of: name)), "Created": .time(nil), "Scope": "local",
+            "Driver": .string(name == "none" ? "null" : name), "EnableIPv4": true, "EnableIPv6": false,
             "IPAM": ["Driver": "default", "Options": nil, "Config": []], "Internal": false,
             "Attachable": false,
             "Ingress": false, "ConfigFrom": ["Network": ""], "ConfigOnly": false, "Containers": [:],
@@ -119,7 +145,7 @@ extension EngineRoutes {
         return [
             "Name": .string(spec.name), "Id": .string(network.id), "Created": .time(network.createdAt),
             "Scope": "swarm", "Driver": .string(spec.driverConfiguration?.name ?? "overlay"),
-            "EnableIPv6": .bool(spec.ipv6Enabled ?? false),
+            "EnableIPv4": true, "EnableIPv6": .bool(spec.ipv6Enabled ?? false),
             "IPAM": ["Driver": "default", "Options": nil, "Config": .array(ranges)],
             "Internal": .bool(spec.isInternal ?? false), "Attachable": .bool(spec.attachable ?? false),
             "Ingress": .bool(spec.ingress ?? false), "ConfigFrom": ["Network": ""], "ConfigOnly": false,
@@ -134,7 +160,7 @@ extension EngineRoutes {
         guard driver == "overlay" else {
             throw SwarmError(.notFound, "plugin \"\(driver)\" not found: swarmd makes overlay networks only")
         }
-        guard !Self.predefined.contains(name) else {
+        guard !PredefinedNetwork.names.contains(name) else {
             throw SwarmError(.permissionDenied, "operation is not permitted on predefined \(name) network ")
         }
         _ = try await managed()

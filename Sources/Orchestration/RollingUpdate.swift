@@ -33,7 +33,7 @@ extension Workspace {
         }
         if giveUpOnFailures(renewed, &service, config, since: started, isRollback: isRollback) { return }
         let busy = renewed.filter { isBusy($0, of: service, config, since: started) }
-        if outdated.isEmpty && busy.isEmpty {
+        if outdated.isEmpty && busy.isEmpty && !isWatching(renewed, of: service, config, since: started) {
             service.updateStatus?.state = isRollback ? "rollback_completed" : "completed"
             service.updateStatus?.completedAt = now
             service.updateStatus?.message = isRollback ? "rollback completed" : "update completed"
@@ -79,10 +79,12 @@ extension Workspace {
     }
 
     /// Whether a renewed slot still has to come up, or has not yet been up for the delay between batches.
+    ///
+    /// The task that the update made decides; what the restart policy made after it failed is not the update's.
     private mutating func isBusy(
         _ slot: Slot, of service: Service, _ config: UpdateConfig, since start: Timestamp
     ) -> Bool {
-        guard let task = slot.tasks.last(where: { isRenewed($0, of: service, since: start) }) else {
+        guard let task = slot.tasks.first(where: { isRenewed($0, of: service, since: start) }) else {
             return false
         }
         if task.status.state == .running {
@@ -94,6 +96,23 @@ extension Workspace {
         return task.isCurrent && !task.isStopped
     }
 
+    /// Whether a renewed task has not yet run for the monitoring time: an update ends only when all of them have.
+    private mutating func isWatching(
+        _ slots: [Slot], of service: Service, _ config: UpdateConfig, since start: Timestamp
+    ) -> Bool {
+        var isWatching = false
+        for slot in slots {
+            guard let task = slot.tasks.first(where: { isRenewed($0, of: service, since: start) }),
+                task.status.state == .running, let since = task.runningSince
+            else { continue }
+            let free = since + config.effectiveMonitor
+            guard free > now else { continue }
+            revisit(at: free)
+            isWatching = true
+        }
+        return isWatching
+    }
+
     /// Counts tasks that failed within the monitoring time and acts as the failure action says.
     private mutating func giveUpOnFailures(
         _ renewed: [Slot], _ service: inout Service, _ config: UpdateConfig, since start: Timestamp,
@@ -103,8 +122,8 @@ extension Workspace {
             slot.tasks.contains { task in
                 guard isRenewed(task, of: service, since: start) else { return false }
                 guard [.failed, .rejected].contains(task.status.state) else { return false }
-                return task.status.timestamp - task.createdAt <= config.effectiveMonitor
-                    || task.status.state == .rejected
+                guard let since = task.runningSince else { return true }
+                return task.status.timestamp - since <= config.effectiveMonitor
             }
         }
         guard !failed.isEmpty, config.action != "continue" else { return false }

@@ -20,6 +20,7 @@ package enum StatusUpdate {
                 continue
             }
             if status.state == current.state && status.timestamp < current.timestamp { continue }
+            if status.state == .running && task.runningSince == nil { task.runningSince = status.timestamp }
             task.status = status
             if changed[id] == nil { order.append(id) }
             changed[id] = task

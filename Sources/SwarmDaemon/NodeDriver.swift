@@ -53,8 +53,9 @@ package actor NodeDriver {
 
     /// Takes up the swarm that this node was part of, if any, and follows its containers.
     func start() async throws(SwarmError) {
-        if let identity = try NodeIdentity.load(from: identityPath) { try await resume(identity) }
+        // Listens before it looks: what happens in between is not lost, and what is told twice changes nothing.
         let events = await service.events()
+        if let identity = try NodeIdentity.load(from: identityPath) { try await resume(identity) }
         Task { for await event in events { self.observe(event) } }
         Task {
             while !Task.isCancelled {

@@ -132,6 +132,8 @@ package struct SwarmTask: Sendable, Codable, Equatable, SwarmObject {
     package var endpoint: Endpoint?
     /// A delayed restart: desired state turns running then; ours.
     package var startAfter: Timestamp?
+    /// When its agent first told that it runs; ours, hidden from clients. Updates watch new tasks from here.
+    package var runningSince: Timestamp?
     /// The registry credential of the service when the task was made; ours, hidden from clients.
     package var registryAuth: String?
 
@@ -174,7 +176,8 @@ package struct SwarmTask: Sendable, Codable, Equatable, SwarmObject {
             nodeID = "NodeID", status = "Status", desiredState = "DesiredState",
             networksAttachments = "NetworksAttachments", genericResources = "GenericResources",
             jobIteration = "JobIteration", specVersion = "SpecVersion", serviceName = "ServiceName",
-            serviceLabels = "ServiceLabels", endpoint = "Endpoint", startAfter = "StartAfter", registryAuth =
+            serviceLabels = "ServiceLabels", endpoint = "Endpoint", startAfter = "StartAfter",
+            runningSince = "RunningSince", registryAuth =
             "RegistryAuth"
     }
 

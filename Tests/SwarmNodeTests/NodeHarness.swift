@@ -54,6 +54,7 @@ struct NodeHarness {
     private var queue: [NodeEvent] = []
     private var ticket: UInt64 = 100
 
+    static let freshTokens = JoinTokens(worker: "SWMTKN-1-fresh-w2", manager: "SWMTKN-1-fresh-m2")
     static let facts = AgentFacts(hostname: "node-1", namespaceDirectory: "/run/netns")
 
     init(seed: UInt64 = 1) { machine = NodeHarness.makeMachine(codec, seed) }
@@ -78,10 +79,12 @@ struct NodeHarness {
         node.status = NodeStatus(state: "ready", addr: "198.18.0.11")
         var ingress = Network(id: "ingress")
         ingress.spec = NetworkSpec(name: "ingress", ingress: true)
+        var cluster = Cluster(id: "c1")
+        cluster.joinTokens = JoinTokens(worker: "SWMTKN-1-digest-w1", manager: "SWMTKN-1-digest-m1")
         send(
             .bootstrap(
                 ticket: 1,
-                [.create(.cluster(Cluster(id: "c1"))), .create(.node(node)), .create(.network(ingress))]))
+                [.create(.cluster(cluster)), .create(.node(node)), .create(.network(ingress))]))
     }
 
     /// swarmd is killed and comes back; containers go on.
@@ -94,7 +97,7 @@ struct NodeHarness {
     @discardableResult
     mutating func request(_ request: ControlRequest) -> Result<ControlResponse, SwarmError>? {
         ticket += 1
-        send(.request(ticket: ticket, request, freshTokens: nil))
+        send(.request(ticket: ticket, request, freshTokens: NodeHarness.freshTokens))
         return responses[ticket]
     }
 

@@ -135,6 +135,48 @@ import Testing
         #expect(node.store.services[id]?.updateStatus?.state == "paused")
     }
 
+    @Test func `an update watches its last task for the monitoring time, and pauses when it dies in it`() throws {
+        var node = try started()
+        var spec = NodeHarness.spec("web")
+        let id = try node.createService(spec)
+        spec.taskTemplate.containerSpec?.env = ["A=1"]
+        let version = try #require(node.store.services[id]).version.index
+        try node.demand(.updateService(id: id, version: version, spec, .init()))
+        node.advance(.seconds(3))
+        #expect(node.running(id).first?.spec.containerSpec?.env == ["A=1"])
+        #expect(node.store.services[id]?.updateStatus?.state == "updating")
+        node.exit(try #require(node.running(id).first?.status.containerStatus?.containerID), code: 1)
+        node.advance(.seconds(1))
+        #expect(node.store.services[id]?.updateStatus?.state == "paused")
+    }
+
+    @Test func `a task that ends well within the monitoring time is no failure of its update`() throws {
+        var node = try started()
+        var spec = NodeHarness.spec("once")
+        spec.taskTemplate.restartPolicy = RestartPolicy(condition: "none")
+        let id = try node.createService(spec)
+        spec.taskTemplate.containerSpec?.env = ["A=1"]
+        let version = try #require(node.store.services[id]).version.index
+        try node.demand(.updateService(id: id, version: version, spec, .init()))
+        node.advance(.seconds(1))
+        node.exit(try #require(node.running(id).first?.status.containerStatus?.containerID), code: 0)
+        node.advance(.seconds(10))
+        #expect(node.store.services[id]?.updateStatus?.state == "completed")
+    }
+
+    @Test func `a rotated join token keeps the half that names the cluster`() throws {
+        var node = try started()
+        let before = try #require(node.store.cluster)
+        try node.demand(
+            .updateSwarm(
+                version: before.version.index, before.spec, rotateWorkerToken: true, rotateManagerToken: false))
+        let after = try #require(node.store.cluster?.joinTokens)
+        let tokens = try #require(before.joinTokens)
+        #expect(after.manager == tokens.manager)
+        #expect(after.worker != tokens.worker)
+        #expect(after.worker.split(separator: "-").prefix(3) == tokens.worker.split(separator: "-").prefix(3))
+    }
+
     @Test func `published ports get a number and the routing mesh's address`() throws {
         var node = try started()
         var spec = NodeHarness.spec("web", replicas: 2)

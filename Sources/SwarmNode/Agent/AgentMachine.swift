@@ -59,6 +59,8 @@ package struct AgentMachine: Sendable {
     var generator: SeededGenerator
     let facts: AgentFacts
     private var reported: [ObjectID: TaskStatus] = [:]
+    /// Whether anything happened that names, balancers or interfaces depend on; most events are none of theirs.
+    private var isNetworkStale = true
     private var lastNetworking: DesiredNetworking?
     private var lastView: NameSpaceView?
 
@@ -83,6 +85,8 @@ package struct AgentMachine: Sendable {
             if assignment != nil { effects += reconcile(at: time) }
         case .assigned(let assignment):
             guard !isLeaving else { return [] }
+            let old = self.assignment
+            if old?.networks != assignment.networks || old?.services != assignment.services { isNetworkStale = true }
             self.assignment = assignment
             if found != nil { effects += reconcile(at: time) }
         case .task(let id, let taskEvent): effects += step(id, at: time) { $0.receive(taskEvent, at: time) }
@@ -140,6 +144,7 @@ package struct AgentMachine: Sendable {
         case nil: event = task.status.state > .assigned ? .adopted(.missing) : .begin
         }
         machines[task.id] = machine
+        isNetworkStale = true
         return step(task.id, at: time) { $0.receive(event, at: time) }
     }
 
@@ -148,8 +153,10 @@ package struct AgentMachine: Sendable {
         _ id: ObjectID, at time: Timestamp, _ body: (inout TaskMachine) -> [TaskOperation]
     ) -> [AgentEffect] {
         guard var machine = machines[id] else { return [] }
+        let before = (machine.needsNetwork, machine.isServing)
         let operations = body(&machine)
         machines[id] = machine
+        if before != (machine.needsNetwork, machine.isServing) { isNetworkStale = true }
         var effects: [AgentEffect] = []
         for operation in operations {
             do throws(SwarmError) {
@@ -247,6 +254,7 @@ package struct AgentMachine: Sendable {
         var effects: [AgentEffect] = []
         for (id, machine) in machines where machine.isGone {
             machines[id] = nil
+            isNetworkStale = true
             tasks[id] = nil
             reported[id] = nil
             taskIDsByContainer[machine.containerID] = nil
@@ -255,6 +263,7 @@ package struct AgentMachine: Sendable {
             let machine = taskIDsByContainer[containerID].flatMap { machines[$0] }
             if found?.isEmpty != false && assignment != nil && machine?.needsNetwork != true {
                 localAddresses[containerID] = nil
+                isNetworkStale = true
             }
         }
         var changed: [ObjectID: TaskStatus] = [:]
@@ -264,9 +273,11 @@ package struct AgentMachine: Sendable {
         }
         if !changed.isEmpty { effects.append(.report(changed)) }
         guard assignment != nil, found != nil else { return effects }
+        let mustApply = waiting.contains { $0.version > networkVersion }
+        guard isNetworkStale || mustApply else { return effects }
+        isNetworkStale = false
         let networking = desiredNetworking()
         let view = nameSpaceView()
-        let mustApply = waiting.contains { $0.version > networkVersion }
         if mustApply || networking != lastNetworking || view != lastView {
             networkVersion += 1
             (lastNetworking, lastView) = (networking, view)

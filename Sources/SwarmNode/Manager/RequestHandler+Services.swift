@@ -3,9 +3,6 @@ import SwarmCore
 import SwarmModel
 
 extension RequestHandler {
-    /// Names that stand for node-local networks; their own name is their identifier.
-    package static let predefinedNetworks: Set<String> = ["host", "bridge", "none"]
-
     func createService(
         _ asked: ServiceSpec, _ auth: String?, using generator: inout some RandomNumberGenerator
     ) throws(SwarmError) -> Outcome {
@@ -95,7 +92,9 @@ extension RequestHandler {
         for attachment in networks {
             let target = attachment.target ?? ""
             var attachment = attachment
-            if !Self.predefinedNetworks.contains(target) {
+            if let name = PredefinedNetwork.name(target) {
+                attachment.target = name
+            } else {
                 guard let network = store.networks[target] ?? store.networks.named(target) else {
                     if target == "docker_gwbridge" {
                         let text =

@@ -71,10 +71,18 @@ package struct RequestHandler {
         cluster.spec = spec.withDefaults()
         if let fresh = freshTokens, let current = cluster.joinTokens {
             cluster.joinTokens = JoinTokens(
-                worker: rotateWorker ? fresh.worker : current.worker,
-                manager: rotateManager ? fresh.manager : current.manager)
+                worker: rotateWorker ? Self.rotated(current.worker, fresh.worker) : current.worker,
+                manager: rotateManager ? Self.rotated(current.manager, fresh.manager) : current.manager)
         }
         return Outcome(actions: [.update(.cluster(cluster))], response: .done)
+    }
+
+    /// The old token with the fresh one's secret: the digest in front of it names the cluster, which stays the same.
+    private static func rotated(_ token: String, _ fresh: String) -> String {
+        var parts = token.split(separator: "-", omittingEmptySubsequences: false).map(String.init)
+        guard let secret = fresh.split(separator: "-").last, parts.count > 1 else { return fresh }
+        parts[parts.count - 1] = String(secret)
+        return parts.joined(separator: "-")
     }
 
     private func updateNode(_ id: ObjectID, _ version: UInt64, _ spec: NodeSpec) throws(SwarmError) -> Outcome
