@@ -18,19 +18,28 @@ struct clinux_batch {
     int count;
 };
 
-struct clinux_batch *clinux_batch_create(void) { return calloc(1, sizeof(struct clinux_batch)); }
+struct clinux_batch *clinux_batch_create(void) {
+    struct clinux_batch *batch = calloc(1, sizeof(struct clinux_batch));
+    if (batch == NULL) return NULL;
+    for (int index = 0; index < CLINUX_BATCH_CAPACITY; index++) {
+        batch->query_vectors[index] = (struct iovec){batch->queries[index], CLINUX_QUERY_MAX};
+        batch->received[index].msg_hdr = (struct msghdr){.msg_name = &batch->peers[index],
+                                                         .msg_namelen = sizeof batch->peers[index],
+                                                         .msg_iov = &batch->query_vectors[index], .msg_iovlen = 1};
+    }
+    return batch;
+}
 void clinux_batch_free(struct clinux_batch *batch) { free(batch); }
 
 int clinux_batch_receive(struct clinux_batch *batch, int descriptor) {
-    for (int index = 0; index < CLINUX_BATCH_CAPACITY; index++) {
-        struct msghdr *header = &batch->received[index].msg_hdr;
-        batch->query_vectors[index] = (struct iovec){batch->queries[index], CLINUX_QUERY_MAX};
-        *header = (struct msghdr){.msg_name = &batch->peers[index], .msg_namelen = sizeof batch->peers[index],
-                                  .msg_iov = &batch->query_vectors[index], .msg_iovlen = 1};
+    // Only what the last turn used was written by the kernel.
+    for (int index = 0; index < batch->count; index++) {
+        batch->received[index].msg_hdr.msg_namelen = sizeof batch->peers[index];
         batch->reply_lengths[index] = 0;
     }
-    batch->count = recvmmsg(descriptor, batch->received, CLINUX_BATCH_CAPACITY, MSG_DONTWAIT, NULL);
-    return batch->count;
+    int count = recvmmsg(descriptor, batch->received, CLINUX_BATCH_CAPACITY, MSG_DONTWAIT, NULL);
+    batch->count = count < 0 ? 0 : count;
+    return count;
 }
 
 const uint8_t *clinux_batch_query(const struct clinux_batch *batch, int index, size_t *length) {
