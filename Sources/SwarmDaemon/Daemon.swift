@@ -1,3 +1,4 @@
+import CLinux
 import ContainerdRuntime
 import DNSServer
 import DockerAPI
@@ -15,6 +16,7 @@ import SwarmNode
 /// The whole daemon: brings its parts up in order and, on SIGTERM, down again without touching containers.
 package enum Daemon {
     package static func run(_ configuration: DaemonConfiguration, logger: Logger) async throws {
+        clinux_limit_heap()
         guard getuid() == 0 else {
             throw SwarmError(
                 .permissionDenied, "swarmd needs root: it runs containers and programs the kernel's network")

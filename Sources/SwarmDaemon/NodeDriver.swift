@@ -1,4 +1,5 @@
 import Allocation
+import CLinux
 import Consensus
 import ContainerdRuntime
 import DNSServer
@@ -61,6 +62,7 @@ package actor NodeDriver {
             while !Task.isCancelled {
                 try? await Task.sleep(for: .seconds(30))
                 _ = await self.network.repair()
+                clinux_trim_heap()
             }
         }
     }

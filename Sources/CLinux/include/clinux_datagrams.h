@@ -1,6 +1,7 @@
 // Many datagrams in one call (recvmmsg(2), sendmmsg(2)), which Glibc's Swift module leaves out.
 #ifndef CLINUX_DATAGRAMS_H
 #define CLINUX_DATAGRAMS_H
+#include "clinux_heap.h"
 #include "clinux_sockets.h"
 #include <stddef.h>
 #include <stdint.h>
