@@ -97,11 +97,33 @@ private struct NamespaceInterceptor: ClientInterceptor {
     }
 }
 
+/// How often a call is made whose answers get lost.
+private let callsMax = 4
+
 /// Runs one containerd call and turns its failure into ours, with the call's name.
+///
+/// The transport loses an answer now and then (one in some hundred under load: the stream is closed before the answer is
+/// read); what was asked for is done or not done. So a call whose answer was lost is made again, and when that
+/// one fails, `lost` looks up what the first one did.
 nonisolated(nonsending) func containerd<Value>(
-    _ call: String, _ body: nonisolated(nonsending) () async throws -> Value
+    _ call: String, lost: (nonisolated(nonsending) () async throws -> Value)? = nil,
+    _ body: nonisolated(nonsending) () async throws -> Value
 ) async throws(SwarmError) -> Value {
     do {
+        for _ in 1..<callsMax {
+            do {
+                return try await body()
+            } catch let error as RPCError {
+                guard error.isLostAnswer, !Task.isCancelled else { throw error }
+            }
+            guard let lost else { continue }
+            do {
+                return try await body()
+            } catch let error as RPCError {
+                guard !error.isLostAnswer else { continue }
+                return try await lost()
+            }
+        }
         return try await body()
     } catch let error as SwarmError {
         throw error
@@ -114,7 +136,26 @@ nonisolated(nonsending) func containerd<Value>(
     }
 }
 
+/// A call that makes or removes one thing by name: found made, or found gone, it has been done.
+nonisolated(nonsending) func containerdOnce(
+    _ call: String, _ body: nonisolated(nonsending) () async throws -> Void
+) async throws(SwarmError) {
+    var wasLost = false
+    try await containerd(call) {
+        do {
+            try await body()
+        } catch let error as RPCError {
+            wasLost = wasLost || error.isLostAnswer
+            let isDone = error.swarmCode == .conflict || error.swarmCode == .notFound
+            guard wasLost, isDone else { throw error }
+        }
+    }
+}
+
 extension RPCError {
+    /// The stream ended without an answer although containerd is there.
+    var isLostAnswer: Bool { code == .unavailable && message.hasPrefix("Stream unexpectedly closed") }
+
     /// containerd 1.6 answers every shim error with UNKNOWN, so that some codes must be read from the text.
     var swarmCode: SwarmError.Code {
         switch code {
@@ -135,5 +176,46 @@ extension RPCError {
                 .unknown
             }
         }
+    }
+}
+
+extension ContainerdClient {
+    /// A writable snapshot for layers to be applied to or a container to run on.
+    func prepareSnapshot(
+        _ request: Containerd_Services_Snapshots_V1_PrepareSnapshotRequest, metadata: Metadata = [:]
+    ) async throws(SwarmError) -> [Containerd_Types_Mount] {
+        try await containerd(
+            "Snapshots.Prepare",
+            lost: {
+                try await self.snapshots.mounts(
+                    .with { ($0.snapshotter, $0.key) = (request.snapshotter, request.key) }, metadata: metadata,
+                    options: Self.quick
+                ).mounts
+            }
+        ) {
+            try await self.snapshots.prepare(request, metadata: metadata, options: Self.quick).mounts
+        }
+    }
+
+    /// Starts a created container or exec.
+    /// - Returns: its process id.
+    func startProcess(_ containerID: String, execID: String = "") async throws(SwarmError) -> Int {
+        let pid = try await containerd(
+            "Tasks.Start",
+            lost: {
+                let found = try await self.tasks.get(
+                    .with { ($0.containerID, $0.execID) = (containerID, execID) }, options: Self.quick
+                ).process
+                guard found.status != .created else {
+                    throw SwarmError(.unavailable, "the process does not start: containerd gives no answer")
+                }
+                return found.pid
+            }
+        ) {
+            try await self.tasks.start(
+                .with { ($0.containerID, $0.execID) = (containerID, execID) }, options: Self.slow
+            ).pid
+        }
+        return Int(pid)
     }
 }

@@ -122,17 +122,14 @@ extension ContainerdRuntimeService {
     }
 
     func prepareSnapshot(_ id: String, parent: String) async throws(SwarmError) -> SnapshotMounts {
-        let mounts = try await containerd("Snapshots.Prepare") {
-            try await client.snapshots.prepare(
-                .with {
-                    $0.snapshotter = ImageService.snapshotter
-                    $0.key = id
-                    $0.parent = parent
-                    // Until the container's record names it, only this keeps the collector away.
-                    $0.labels = ["containerd.io/gc.root": "swarmd"]
-                }, options: ContainerdClient.quick
-            ).mounts
-        }
+        let mounts = try await client.prepareSnapshot(
+            .with {
+                $0.snapshotter = ImageService.snapshotter
+                $0.key = id
+                $0.parent = parent
+                // Until the container's record names it, only this keeps the collector away.
+                $0.labels = ["containerd.io/gc.root": "swarmd"]
+            })
         return SnapshotMounts(proto: mounts)
     }
 

@@ -23,14 +23,16 @@ extension ContainerdRuntimeService {
         if HealthSettings(healthcheck) != nil {
             broadcast(.health(containerID: request.id, .starting, output: ""))
         }
+        var anonymous: [String] = []
         do {
             try await makeFiles(for: request, in: directory)
             let mounts = try await prepareSnapshot(request.id, parent: image.topChainID)
             let user = try UserLookup(image: image, lowerDirectories: mounts.lowerDirectories)
                 .resolve(
                     request.spec.user ?? image.configuration.user ?? "", groups: request.spec.groups ?? [])
-            let (resolved, anonymous) = try taskMounts(
+            let (resolved, made) = try taskMounts(
                 of: request, image.configuration, lower: mounts.lowerDirectories)
+            anonymous = made
             let specification = try SpecificationBuilder(
                 request: request, image: image.configuration, user: user,
                 cgroupParent: configuration.cgroupParent,
@@ -57,6 +59,8 @@ extension ContainerdRuntimeService {
             states[request.id] = LiveState(state: .created)
         } catch {
             await discard(request.id)
+            // No record names them yet.
+            removeVolumes(anonymous)
             throw error
         }
     }
@@ -76,7 +80,7 @@ extension ContainerdRuntimeService {
         let options = Containerd_Services_Events_V1_RuncOptions.with {
             $0.root = configuration.runDirectory + "/runc"
         }
-        try await containerd("Containers.Create") {
+        try await containerdOnce("Containers.Create") {
             let encoded: [UInt8] = try options.serializedBytes()
             _ = try await client.containers.create(
                 .with {
@@ -100,7 +104,7 @@ extension ContainerdRuntimeService {
         let (id, hasTerminal) = (request.id, request.spec.tty == true)
         let pipes = try openPipes(of: id, hasTerminal: hasTerminal, logOptions: request.logOptions)
         do {
-            try await containerd("Tasks.Create") {
+            try await containerdOnce("Tasks.Create") {
                 _ = try await client.tasks.create(
                     .with {
                         $0.containerID = id
@@ -127,11 +131,7 @@ extension ContainerdRuntimeService {
 
     package func start(_ containerID: String) async throws(SwarmError) -> Int {
         guard var record = records[containerID] else { throw Self.noSuchContainer(containerID) }
-        let pid = try await containerd("Tasks.Start") {
-            try await client.tasks.start(
-                .with { $0.containerID = containerID }, options: ContainerdClient.slow
-            ).pid
-        }
+        let pid = try await client.startProcess(containerID)
         record.startedAt = Timestamp(nanoseconds: ImageService.wallClock())
         // It may have ended already: what the exit recorded is kept.
         if let current = records[containerID] {
@@ -151,7 +151,7 @@ extension ContainerdRuntimeService {
         guard records[containerID] != nil else { throw Self.noSuchContainer(containerID) }
         let number = try SignalName.number(signal)
         do {
-            try await containerd("Tasks.Kill") {
+            try await containerdOnce("Tasks.Kill") {
                 _ = try await client.tasks.kill(
                     .with {
                         $0.containerID = containerID
@@ -206,9 +206,14 @@ extension ContainerdRuntimeService {
         }
     }
 
+    private func removeVolumes(_ names: [String]) {
+        // Absence is what is wanted.
+        for name in names { try? FileManager.default.removeItem(atPath: volumeDirectory + "/" + name) }
+    }
+
     /// Takes away everything of a container, whatever of it is there.
     func discard(_ id: String) async {
-        try? await containerd("Tasks.Kill") {
+        try? await containerdOnce("Tasks.Kill") {
             _ = try await client.tasks.kill(
                 .with {
                     $0.containerID = id
@@ -217,13 +222,13 @@ extension ContainerdRuntimeService {
                 }, options: ContainerdClient.slow)
             _ = try await client.tasks.wait(.with { $0.containerID = id }, options: ContainerdClient.slow)
         }
-        try? await containerd("Tasks.Delete") {
+        try? await containerdOnce("Tasks.Delete") {
             _ = try await client.tasks.delete(.with { $0.containerID = id }, options: ContainerdClient.slow)
         }
-        try? await containerd("Containers.Delete") {
+        try? await containerdOnce("Containers.Delete") {
             _ = try await client.containers.delete(.with { $0.id = id }, options: ContainerdClient.quick)
         }
-        try? await containerd("Snapshots.Remove") {
+        try? await containerdOnce("Snapshots.Remove") {
             _ = try await client.snapshots.remove(
                 .with {
                     $0.snapshotter = ImageService.snapshotter
@@ -234,9 +239,7 @@ extension ContainerdRuntimeService {
         for session in execs.removeAll(of: id) { await session.discard() }
         pump.remove(containerID: id)
         logFiles.removeValue(forKey: id)?.finish()
-        for volume in records[id]?.anonymousVolumes ?? [] {
-            try? FileManager.default.removeItem(atPath: volumeDirectory + "/" + volume)
-        }
+        removeVolumes(records[id]?.anonymousVolumes ?? [])
         for waiter in removalWaiters.removeValue(forKey: id) ?? [] {
             waiter.resume(returning: records[id]?.exitCode ?? 137)
         }

@@ -92,14 +92,9 @@ extension ContainerdRuntimeService {
         execs[info.id]?.session = session
         do {
             try await register(info, process, base: base, streams: streams, hasInput: wantsInput)
-            let pid = try await containerd("Tasks.Start") {
-                try await client.tasks.start(
-                    .with { ($0.containerID, $0.execID) = (info.containerID, info.id) },
-                    options: ContainerdClient.slow
-                ).pid
-            }
+            let pid = try await client.startProcess(info.containerID, execID: info.id)
             execs[info.id]?.info.isRunning = true
-            execs[info.id]?.info.pid = Int(pid)
+            execs[info.id]?.info.pid = pid
         } catch {
             await session.discard()
             await deleteProcess(info)
@@ -120,7 +115,7 @@ extension ContainerdRuntimeService {
         hasInput: Bool
     ) async throws(SwarmError) {
         let bytes = try ImageService.encode(process)
-        try await containerd("Tasks.Exec") {
+        try await containerdOnce("Tasks.Exec") {
             _ = try await client.tasks.exec(
                 .with {
                     ($0.containerID, $0.execID, $0.terminal) = (info.containerID, info.id, info.request.tty)
@@ -168,7 +163,7 @@ extension ContainerdRuntimeService {
 
     private func deleteProcess(_ info: ExecInfo) async {
         // Absent when it never came to be; its container's end removes it otherwise.
-        try? await containerd("Tasks.DeleteProcess") {
+        try? await containerdOnce("Tasks.DeleteProcess") {
             _ = try await client.tasks.deleteProcess(
                 .with { ($0.containerID, $0.execID) = (info.containerID, info.id) },
                 options: ContainerdClient.quick)

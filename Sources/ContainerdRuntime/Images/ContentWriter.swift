@@ -57,6 +57,13 @@ struct ContentWriter: Sendable {
             let size = await sink.offset
             return Written(digest: digest, size: size > 0 ? size : total, existed: true)
         } catch {
+            let known: String
+            if let expected { known = expected } else { known = await sink.digest() }
+            if error.message.hasPrefix("Stream unexpectedly closed"), await exists(known) {
+                // The answer was lost, not the blob.
+                try await relabel(known, labels)
+                return Written(digest: known, size: await sink.offset, existed: false)
+            }
             // The ingest must go even when the failure is that nobody wants the image any more.
             await Task { await abort(reference) }.value
             if let cause = await sink.sourceFailure { throw cause }
@@ -126,6 +133,16 @@ struct ContentWriter: Sendable {
         try? await containerd("Content.Abort") {
             _ = try await client.content.abort(.with { $0.ref = reference }, options: ContainerdClient.quick)
         }
+    }
+
+    /// Whether a whole blob with this digest is in the store.
+    private func exists(_ digest: String) async -> Bool {
+        let found = try? await containerd("Content.Info") {
+            _ = try await client.content.info(
+                .with { $0.digest = digest }, metadata: metadata, options: ContainerdClient.quick)
+            return true
+        }
+        return found == true
     }
 
     func relabel(_ digest: String, _ labels: [String: String]) async throws(SwarmError) {

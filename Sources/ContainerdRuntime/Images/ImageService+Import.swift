@@ -54,14 +54,11 @@ extension ImageService {
         let metadata: Metadata = ["containerd-lease": "\(lease)"]
         let key = "measure-\(UInt64.random(in: 0 ... .max))"
         do throws(SwarmError) {
-            let mounts = try await containerd("Snapshots.Prepare") {
-                try await client.snapshots.prepare(
-                    .with {
-                        $0.snapshotter = Self.snapshotter
-                        $0.key = key
-                    }, metadata: metadata, options: ContainerdClient.quick
-                ).mounts
-            }
+            let mounts = try await client.prepareSnapshot(
+                .with {
+                    $0.snapshotter = Self.snapshotter
+                    $0.key = key
+                }, metadata: metadata)
             let digest = try await apply(layer, mounts, metadata)
             await removeSnapshot(key)
             return digest

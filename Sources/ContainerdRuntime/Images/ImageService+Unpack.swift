@@ -48,23 +48,20 @@ extension ImageService {
         let metadata: Metadata = ["containerd-lease": "\(lease)"]
         let key = "extract-\(UInt64.random(in: 0 ... .max)) \(chainID)"
         do throws(SwarmError) {
-            let mounts = try await containerd("Snapshots.Prepare") {
-                try await client.snapshots.prepare(
-                    .with {
-                        $0.snapshotter = Self.snapshotter
-                        $0.key = key
-                        $0.parent = parent
-                        $0.labels = ["containerd.io/snapshot.ref": chainID]
-                    }, metadata: metadata, options: ContainerdClient.quick
-                ).mounts
-            }
+            let mounts = try await client.prepareSnapshot(
+                .with {
+                    $0.snapshotter = Self.snapshotter
+                    $0.key = key
+                    $0.parent = parent
+                    $0.labels = ["containerd.io/snapshot.ref": chainID]
+                }, metadata: metadata)
             let applied = try await apply(layer, mounts, metadata)
             guard applied == diffID else {
                 throw SwarmError(
                     .unknown,
                     "filesystem layer verification failed: \(layer.digest) unpacks to \(applied), not to \(diffID)")
             }
-            try await containerd("Snapshots.Commit") {
+            try await containerdOnce("Snapshots.Commit") {
                 _ = try await client.snapshots.commit(
                     .with {
                         $0.snapshotter = Self.snapshotter
@@ -110,7 +107,7 @@ extension ImageService {
 
     func removeSnapshot(_ key: String) async {
         // Most often committed, or collected already.
-        try? await containerd("Snapshots.Remove") {
+        try? await containerdOnce("Snapshots.Remove") {
             _ = try await client.snapshots.remove(
                 .with {
                     $0.snapshotter = Self.snapshotter

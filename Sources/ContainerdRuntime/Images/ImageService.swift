@@ -233,7 +233,7 @@ package actor ImageService {
     func deleteRecord(_ name: String) async throws(SwarmError) {
         resolved[name] = nil
         do {
-            try await containerd("Images.Delete") {
+            try await containerdOnce("Images.Delete") {
                 _ = try await client.images.delete(
                     .with {
                         $0.name = name
@@ -274,7 +274,7 @@ package actor ImageService {
         let id = Self.leasePrefix + "\(UInt64.random(in: 0 ... .max))"
         let expiry = Timestamp(nanoseconds: Self.wallClock()) + .seconds(24 * 3600)
         do throws(SwarmError) {
-            try await containerd("Leases.Create") {
+            try await containerdOnce("Leases.Create") {
                 _ = try await client.leases.create(
                     .with {
                         $0.id = id
@@ -296,7 +296,7 @@ package actor ImageService {
     private func dropLease(_ id: String) async {
         await Task {
             // A lease that stays is collected when it expires.
-            try? await containerd("Leases.Delete") {
+            try? await containerdOnce("Leases.Delete") {
                 _ = try await client.leases.delete(
                     .with {
                         $0.id = id

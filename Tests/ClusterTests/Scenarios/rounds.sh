@@ -29,6 +29,7 @@ round() {
   eventually 20 "round $1: a task" runs "$name" 1
   docker service scale -d "$name=3" >/dev/null
   eventually 20 "round $1: three tasks" runs "$name" 3
+  is "round $1: errors" "" "$(docker service ps --no-trunc --format '{{.Error}}' "$name" | xargs)"
   docker service rm "$name" >/dev/null
   eventually 30 "round $1: the end of the tasks" bash -c "[ -z \"\$('$root/Scripts/cluster' docker 1 ps -aq)\" ]"
   eventually 10 "round $1: the end of the network" docker network rm "$name"
