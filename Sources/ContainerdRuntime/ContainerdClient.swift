@@ -102,9 +102,8 @@ private let callsMax = 4
 
 /// Runs one containerd call and turns its failure into ours, with the call's name.
 ///
-/// The transport loses an answer now and then (one in some hundred under load: the stream is closed before the answer is
-/// read); what was asked for is done or not done. So a call whose answer was lost is made again, and when that
-/// one fails, `lost` looks up what the first one did.
+/// When containerd dies or its connection breaks in the middle of a call, what was asked for is done or not done. So a
+/// call whose answer was lost is made again, and when that one fails, `lost` looks up what the first one did.
 nonisolated(nonsending) func containerd<Value>(
     _ call: String, lost: (nonisolated(nonsending) () async throws -> Value)? = nil,
     _ body: nonisolated(nonsending) () async throws -> Value

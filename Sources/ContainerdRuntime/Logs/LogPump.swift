@@ -52,13 +52,13 @@ final class LogPump: @unchecked Sendable {
     func remove(containerID: String) {
         let own = sources.withLock { sources in
             let own = sources.filter { $0.value.containerID == containerID }
-            for descriptor in own.keys { sources[descriptor] = nil }
+            for descriptor in own.keys {
+                sources[descriptor] = nil
+                close(descriptor)
+            }
             return own
         }
-        for (descriptor, source) in own {
-            close(descriptor)
-            source.writer.sourceClosed()
-        }
+        for source in own.values { source.writer.sourceClosed() }
     }
 
     private func run() {
@@ -70,10 +70,12 @@ final class LogPump: @unchecked Sendable {
         }
     }
 
+    /// Looks and reads under the lock, as descriptors are closed under it: a number that was ready a moment ago may
+    /// belong to somebody else by now, and reading it would take that one's bytes (it took containerd's answers).
     private func drain(_ descriptor: Int32) {
-        let count = unsafe read(descriptor, &buffer, buffer.count)
         let ended = sources.withLock { sources -> LogFile? in
             guard var source = sources[descriptor] else { return nil }
+            let count = unsafe read(descriptor, &buffer, buffer.count)
             if count > 0 {
                 source.partial += buffer.prefix(count)
                 split(&source)
