@@ -53,8 +53,10 @@ package struct CertificateAuthority: Sendable {
                 .invalidArgument, "certificate \(root.subject) is not a self-signed CA: make it with CA:TRUE")
         }
         let cross = certificates.dropFirst().first
-        guard cross.map({ $0.publicKey == root.publicKey && $0.subject.der == root.subject.der }) ?? true else {
-            throw SwarmError(.invalidArgument, "the second certificate beside the CA's is not of the same key and name")
+        guard cross.map({ $0.publicKey == root.publicKey && $0.subject.der == root.subject.der }) ?? true
+        else {
+            throw SwarmError(
+                .invalidArgument, "the second certificate beside the CA's is not of the same key and name")
         }
         self.init(root: root, crossSigned: cross, key: key)
     }
@@ -68,12 +70,14 @@ package struct CertificateAuthority: Sendable {
             throw SwarmError(.invalidArgument, "the CA certificate must be one certificate in PEM")
         }
         guard authority.root.validFrom <= now else {
-            throw SwarmError(.invalidArgument, "the CA certificate is only valid from \(authority.root.validFrom)")
+            throw SwarmError(
+                .invalidArgument, "the CA certificate is only valid from \(authority.root.validFrom)")
         }
         guard authority.root.validUntil >= now + importedValidityMin else {
             throw SwarmError(
                 .invalidArgument,
-                "the CA certificate expires at \(authority.root.validUntil): it must be valid for at least one year")
+                "the CA certificate expires at \(authority.root.validUntil): it must be valid for at least one year"
+            )
         }
         return authority
     }
@@ -94,8 +98,8 @@ package struct CertificateAuthority: Sendable {
         guard NodePrincipal.isName(node.nodeID), NodePrincipal.isName(node.clusterID) else {
             throw SwarmError(
                 .invalidArgument,
-                "node \"\(node.nodeID)\" of cluster \"\(node.clusterID)\" cannot be certified: identifiers have 1 to 64 "
-                    + "letters, digits, '.', '_' or '-'")
+                "node \"\(node.nodeID)\" of cluster \"\(node.clusterID)\" cannot be certified: "
+                    + "identifiers have 1 to 64 letters, digits, '.', '_' or '-'")
         }
         guard validity >= Self.nodeValidityMin else {
             throw SwarmError(
@@ -109,11 +113,14 @@ package struct CertificateAuthority: Sendable {
         }
         var dnsNames = [node.nodeID, node.role.rawValue]
         if node.role == .manager { dnsNames.append(Self.commonName) }
-        for name in names where NodePrincipal.isName(name) && !dnsNames.contains(name) { dnsNames.append(name) }
+        for name in names where NodePrincipal.isName(name) && !dnsNames.contains(name) {
+            dnsNames.append(name)
+        }
         let leaf = try Self.signing("the certificate of node \(node.nodeID)") { () throws(CryptoError) in
             try X509Template(
                 subject: X509Name(
-                    commonName: node.nodeID, organizationalUnit: node.role.rawValue, organization: node.clusterID),
+                    commonName: node.nodeID, organizationalUnit: node.role.rawValue,
+                    organization: node.clusterID),
                 publicKey: request.publicKey, serial: X509Template.randomSerial(),
                 notBefore: now.seconds - Self.backdate.components.seconds,
                 notAfter: min((now + validity).seconds, root.notAfter), usage: .peer, dnsNames: dnsNames
@@ -127,17 +134,20 @@ package struct CertificateAuthority: Sendable {
         _ successor: CertificateAuthority, at now: Timestamp
     ) throws(SwarmError) -> CertificateAuthority {
         guard successor.root.publicKey != root.publicKey else {
-            throw SwarmError(.invalidArgument, "the new CA has the key of the old one: rotation needs a new key")
+            throw SwarmError(
+                .invalidArgument, "the new CA has the key of the old one: rotation needs a new key")
         }
         guard now < root.validUntil else {
             throw SwarmError(
                 .failedPrecondition,
-                "the CA certificate expired at \(root.validUntil) and can vouch for no other: nodes must join again")
+                "the CA certificate expired at \(root.validUntil) and can vouch for no other: nodes must join again"
+            )
         }
         let cross = try Self.signing("the cross-signed root") { () throws(CryptoError) in
             try X509Template(
                 subject: successor.root.subject, publicKey: successor.key.publicKey,
-                serial: X509Template.randomSerial(), notBefore: now.seconds - Self.backdate.components.seconds,
+                serial: X509Template.randomSerial(),
+                notBefore: now.seconds - Self.backdate.components.seconds,
                 notAfter: min(root.notAfter, successor.root.notAfter), usage: .authority(pathLength: 0)
             ).signed(by: key, issuer: root)
         }
@@ -159,8 +169,11 @@ package struct CertificateAuthority: Sendable {
 extension X509Request {
     /// A node's request for a certificate over `key`; the subject is left for the authority to say.
     package static func forNode(key: P256PrivateKey) throws(SwarmError) -> X509Request {
-        do throws(CryptoError) { return try X509Request(subject: X509Name(commonName: "swarm-node"), key: key) } catch {
-            throw SwarmError(.internal, "the certificate request could not be signed", cause: error.description)
+        do throws(CryptoError) {
+            return try X509Request(subject: X509Name(commonName: "swarm-node"), key: key)
+        } catch {
+            throw SwarmError(
+                .internal, "the certificate request could not be signed", cause: error.description)
         }
     }
 
@@ -168,7 +181,8 @@ extension X509Request {
     package static func received(_ bytes: [UInt8]) throws(SwarmError) -> X509Request {
         do throws(CryptoError) { return try X509Request(der: bytes) } catch {
             let reason =
-                error == .authenticationFailed ? "it is not signed by the key that it holds" : error.description
+                error == .authenticationFailed
+                ? "it is not signed by the key that it holds" : error.description
             throw SwarmError(.invalidArgument, "certificate request refused: \(reason)")
         }
     }

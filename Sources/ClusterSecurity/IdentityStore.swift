@@ -44,12 +44,14 @@ package struct IdentityStore: Sendable {
 
     package func load(unlockKey: UnlockKey? = nil) throws(SwarmError) -> NodeIdentity {
         guard let file = try ProtectedFile.read(nodePath) else {
-            throw SwarmError(.notFound, "This node is not part of a swarm", cause: "\(nodePath) does not exist")
+            throw SwarmError(
+                .notFound, "This node is not part of a swarm", cause: "\(nodePath) does not exist")
         }
         guard let roots = try ProtectedFile.read(rootsPath) else {
             throw SwarmError(
                 .failedPrecondition,
-                "\(rootsPath) is missing beside \(Self.nodeFile): restore it from a backup or from another node")
+                "\(rootsPath) is missing beside \(Self.nodeFile): restore it from a backup or from another node"
+            )
         }
         var blocks = try PEMFile.blocks(file, in: nodePath)
         let chain = try PEMFile.certificates(blocks, in: nodePath)

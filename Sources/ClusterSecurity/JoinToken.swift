@@ -21,7 +21,8 @@ package struct JoinToken: Sendable, CustomStringConvertible {
     package init(_ text: String) throws(SwarmError) {
         let bytes = Array(text.utf8)
         let start = Self.prefix.utf8.count
-        guard bytes.count == start + Self.digestDigits + 1 + Identifier.length, bytes.starts(with: Self.prefix.utf8),
+        guard bytes.count == start + Self.digestDigits + 1 + Identifier.length,
+            bytes.starts(with: Self.prefix.utf8),
             bytes[start + Self.digestDigits] == UInt8(ascii: "-"),
             let digest = Base36.text(bytes[start..<start + Self.digestDigits]),
             let secret = Base36.text(bytes.suffix(Identifier.length))
@@ -48,9 +49,29 @@ package struct JoinToken: Sendable, CustomStringConvertible {
             throw SwarmError(
                 .failedPrecondition,
                 "remote CA does not match fingerprint. Expected: \(digest): the token is of another cluster, or from "
-                    + "before its CA was rotated; take a new one from \"docker swarm join-token\" on a manager")
+                    + "before its CA was rotated; take a new one from \"docker swarm join-token\" on a manager"
+            )
         }
         return root
+    }
+
+    /// What a joining node may believe from now on: the token's root, in the cluster that the certificate of the
+    /// manager names which it reached.
+    ///
+    /// `chain` is what the manager presented in TLS, in DER; nothing of the token was sent yet.
+    package func trust(
+        inManager chain: [[UInt8]], offering roots: [X509Certificate], at now: Timestamp
+    ) throws(SwarmError) -> TrustBundle {
+        let root = try trustedRoot(among: roots)
+        let certificates = try PeerVerifier.read(chain)
+        guard let leaf = certificates.first else {
+            throw SwarmError(
+                .unauthenticated, "the manager presented no certificate: is it a node of a swarm?")
+        }
+        let claimed = try NodePrincipal(of: leaf)
+        let bundle = try TrustBundle(roots: [root], clusterID: claimed.clusterID)
+        try bundle.principal(of: certificates, at: now).require(.manager)
+        return bundle
     }
 
     fileprivate func hasSecret(of other: JoinToken) -> Bool {

@@ -33,7 +33,7 @@ package struct NodeIdentity: Sendable {
                 .invalidArgument,
                 "a node's identity holds 1 to \(KeyRing.keysMax) storage keys, not \(storageKeys.count)")
         }
-        principal = try trust.principal(of: chain, at: leaf.validUntil)
+        principal = try trust.principal(of: chain, at: leaf.lastMoment)
         (self.key, self.chain, self.trust, self.storageKeys) = (key, chain, trust, storageKeys)
     }
 
@@ -51,7 +51,8 @@ package struct NodeIdentity: Sendable {
         guard renewed.principal.nodeID == principal.nodeID else {
             throw SwarmError(
                 .unauthenticated,
-                "the renewed certificate is for node \(renewed.principal.nodeID), this is node \(principal.nodeID)")
+                "the renewed certificate is for node \(renewed.principal.nodeID), this is node \(principal.nodeID)"
+            )
         }
         return renewed
     }

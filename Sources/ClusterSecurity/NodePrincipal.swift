@@ -27,16 +27,19 @@ package struct NodePrincipal: Sendable, Hashable, CustomStringConvertible {
         else {
             throw SwarmError(
                 .unauthenticated,
-                "certificate \(subject) is no node's: it must have one CN (node), one OU (role) and one O (cluster)")
+                "certificate \(subject) is no node's: it must have one CN (node), one OU (role) and one O (cluster)"
+            )
         }
         guard let role = CertificateRole(rawValue: unit) else {
             throw SwarmError(
                 .unauthenticated,
-                "certificate of node \(nodeID) has the role \"\(unit)\", which is neither swarm-worker nor swarm-manager")
+                "certificate of node \(nodeID) has the role \"\(unit)\": it must be swarm-worker or swarm-manager"
+            )
         }
         guard NodePrincipal.isName(nodeID), NodePrincipal.isName(clusterID) else {
             throw SwarmError(
-                .unauthenticated, "certificate \(subject) names a node or cluster with characters no identifier has")
+                .unauthenticated,
+                "certificate \(subject) names a node or cluster with characters no identifier has")
         }
         self.init(nodeID: nodeID, role: role, clusterID: clusterID)
     }
@@ -48,7 +51,8 @@ package struct NodePrincipal: Sendable, Hashable, CustomStringConvertible {
             && bytes.allSatisfy {
                 switch $0 {
                 case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                    UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "-"):
+                    UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "_"),
+                    UInt8(ascii: "-"):
                     true
                 default: false
                 }
@@ -72,6 +76,8 @@ extension Timestamp {
 extension X509Certificate {
     var validFrom: Timestamp { Timestamp(clampingSeconds: notBefore) }
     var validUntil: Timestamp { Timestamp(clampingSeconds: notAfter) }
+    /// libcrypto holds a certificate for expired at the very second of its end.
+    var lastMoment: Timestamp { Timestamp(clampingSeconds: notAfter - 1) }
 }
 
 extension Duration {

@@ -29,7 +29,8 @@ enum PEMFile {
 
     static func privateKey(_ blocks: [PEMBlock], in place: String) throws(SwarmError) -> P256PrivateKey {
         guard let block = blocks.filter({ $0.label == PEMBlock.privateKey }).only else {
-            throw SwarmError(.invalidArgument, "\(place) must hold exactly one block BEGIN PRIVATE KEY (PKCS#8)")
+            throw SwarmError(
+                .invalidArgument, "\(place) must hold exactly one block BEGIN PRIVATE KEY (PKCS#8)")
         }
         do throws(CryptoError) { return try P256PrivateKey(pkcs8: block.bytes) } catch {
             throw SwarmError(.invalidArgument, "\(place) holds no usable private key: \(error)")

@@ -39,17 +39,7 @@ package struct PeerVerifier: Sendable {
 
     /// `chain` is what the peer presented, in DER, leaf first.
     package func verify(chain: [[UInt8]], at now: Timestamp) throws(SwarmError) -> NodePrincipal {
-        guard chain.count <= X509Verification.chainMax else {
-            throw SwarmError(
-                .unauthenticated,
-                "the peer presented \(chain.count) certificates: at most \(X509Verification.chainMax) are read")
-        }
-        var certificates: [X509Certificate] = []
-        for bytes in chain {
-            do throws(CryptoError) { certificates.append(try X509Certificate(der: bytes)) } catch {
-                throw SwarmError(.unauthenticated, "the peer presented a damaged certificate: \(error)")
-            }
-        }
+        let certificates = try Self.read(chain)
         let principal = try trust.principal(of: certificates, at: now)
         switch expectation {
         case .anyNode: break
@@ -62,6 +52,22 @@ package struct PeerVerifier: Sendable {
         }
         return principal
     }
+
+    static func read(_ chain: [[UInt8]]) throws(SwarmError) -> [X509Certificate] {
+        guard chain.count <= X509Verification.chainMax else {
+            throw SwarmError(
+                .unauthenticated,
+                "the peer presented \(chain.count) certificates: at most \(X509Verification.chainMax) are read"
+            )
+        }
+        var certificates: [X509Certificate] = []
+        for bytes in chain {
+            do throws(CryptoError) { certificates.append(try X509Certificate(der: bytes)) } catch {
+                throw SwarmError(.unauthenticated, "the peer presented a damaged certificate: \(error)")
+            }
+        }
+        return certificates
+    }
 }
 
 extension NodePrincipal {
@@ -69,7 +75,8 @@ extension NodePrincipal {
     package func require(_ role: CertificateRole) throws(SwarmError) {
         guard self.role == role else {
             throw SwarmError(
-                .permissionDenied, "node \(nodeID) is a \(self.role.rawValue); only a \(role.rawValue) may do this")
+                .permissionDenied,
+                "node \(nodeID) is a \(self.role.rawValue); only a \(role.rawValue) may do this")
         }
     }
 }

@@ -29,7 +29,8 @@ enum ProtectedFile {
             }
             content += buffer.prefix(count)
             guard content.count <= byteCountMax else {
-                throw SwarmError(.invalidArgument, "\(path) is larger than 1 MiB and no key or certificate file")
+                throw SwarmError(
+                    .invalidArgument, "\(path) is larger than 1 MiB and no key or certificate file")
             }
         }
     }

@@ -28,7 +28,8 @@ package struct Reenrolment: Sendable {
         let request = try X509Request.forNode(key: newKey)
         let statement = Self.statement(challenge: challenge, request: request.der)
         do throws(CryptoError) { proof = try identity.key.signature(over: statement) } catch {
-            throw SwarmError(.internal, "the proof of the old key could not be signed", cause: error.description)
+            throw SwarmError(
+                .internal, "the proof of the old key could not be signed", cause: error.description)
         }
         (chain, self.request) = (identity.chain.map(\.der), request.der)
     }
@@ -45,22 +46,25 @@ package struct Reenrolment: Sendable {
             throw SwarmError(.invalidArgument, "re-enrolment refused: the challenge must have 32 bytes")
         }
         guard let first = chain.first, let leaf = try? X509Certificate(der: first) else {
-            throw SwarmError(.unauthenticated, "re-enrolment refused: the old certificate is missing or damaged")
+            throw SwarmError(
+                .unauthenticated, "re-enrolment refused: the old certificate is missing or damaged")
         }
         guard leaf.validFrom <= now else {
             throw SwarmError(
                 .unauthenticated,
-                "re-enrolment refused: the certificate is valid only from \(leaf.validFrom), after this manager's clock "
-                    + "(\(now)): synchronise the clocks of all nodes")
+                "re-enrolment refused: the certificate is valid only from \(leaf.validFrom), after this manager's "
+                    + "clock (\(now)): synchronise the clocks of all nodes")
         }
-        let node = try PeerVerifier(trust: trust).verify(chain: chain, at: min(now, leaf.validUntil))
+        let node = try PeerVerifier(trust: trust).verify(chain: chain, at: min(now, leaf.lastMoment))
         let received = try X509Request.received(request)
         let statement = Self.statement(challenge: challenge, request: request)
-        guard let key = try? P256PublicKey(subjectPublicKeyInfo: leaf.publicKey), key.accepts(proof, over: statement)
+        guard let key = try? P256PublicKey(subjectPublicKeyInfo: leaf.publicKey),
+            key.accepts(proof, over: statement)
         else {
             throw SwarmError(
                 .unauthenticated,
-                "re-enrolment refused: node \(node.nodeID) did not prove that it holds the key of its certificate")
+                "re-enrolment refused: node \(node.nodeID) did not prove that it holds the key of its certificate"
+            )
         }
         guard received.publicKey.subjectPublicKeyInfo != leaf.publicKey else {
             throw SwarmError(.invalidArgument, "re-enrolment refused: the new certificate needs a new key")

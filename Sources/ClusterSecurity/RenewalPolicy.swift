@@ -40,7 +40,7 @@ package enum RenewalPolicy {
         issuer: X509Certificate? = nil, at now: Timestamp
     ) -> Decision {
         if now < certificate.validFrom { return .correctClock(validFrom: certificate.validFrom) }
-        if now > certificate.validUntil { return .enrolAgain(expiredAt: certificate.validUntil) }
+        if now >= certificate.validUntil { return .enrolAgain(expiredAt: certificate.validUntil) }
         if let role, certificate.subject.organizationalUnits != [role.rawValue] { return .renew(.role) }
         if let issuer, !certificate.isSigned(by: issuer) { return .renew(.issuer) }
         return now >= renewalTime ? .renew(.age) : .wait(until: renewalTime)

@@ -12,10 +12,12 @@ package struct TrustBundle: Sendable, Hashable {
 
     package init(roots: [X509Certificate], clusterID: String) throws(SwarmError) {
         guard (1...Self.rootsMax).contains(roots.count) else {
-            throw SwarmError(.invalidArgument, "a trust bundle holds 1 to \(Self.rootsMax) roots, not \(roots.count)")
+            throw SwarmError(
+                .invalidArgument, "a trust bundle holds 1 to \(Self.rootsMax) roots, not \(roots.count)")
         }
         if let root = roots.first(where: { !$0.isAuthority || !$0.isSelfIssued || !$0.isSigned(by: $0) }) {
-            throw SwarmError(.invalidArgument, "certificate \(root.subject) is not a self-signed CA and no root")
+            throw SwarmError(
+                .invalidArgument, "certificate \(root.subject) is not a self-signed CA and no root")
         }
         (self.roots, self.clusterID) = (roots, clusterID)
     }
@@ -41,7 +43,8 @@ package struct TrustBundle: Sendable, Hashable {
         of chain: [X509Certificate], at now: Timestamp
     ) throws(SwarmError) -> NodePrincipal {
         guard let leaf = chain.first else {
-            throw SwarmError(.unauthenticated, "the peer presented no certificate: only nodes of this cluster may call")
+            throw SwarmError(
+                .unauthenticated, "the peer presented no certificate: only nodes of this cluster may call")
         }
         do throws(X509Distrust) {
             try X509Verification.verify(chain, roots: roots, at: now.seconds)
@@ -54,13 +57,16 @@ package struct TrustBundle: Sendable, Hashable {
     }
 
     /// The believed certificate that signed `leaf`, whose name and key `TLSInfo` shows.
-    package func issuer(of leaf: X509Certificate) -> X509Certificate? { roots.first { leaf.isSigned(by: $0) } }
+    package func issuer(of leaf: X509Certificate) -> X509Certificate? {
+        roots.first { leaf.isSigned(by: $0) }
+    }
 
     private func explain(_ distrust: X509Distrust, leaf: X509Certificate, now: Timestamp) -> SwarmError {
         let culprit = distrust.certificate ?? leaf
         let whose =
             culprit == leaf
-            ? "certificate of node \(leaf.subject.commonNames.first ?? "without a name")" : "CA certificate \(culprit.subject)"
+            ? "certificate of node \(leaf.subject.commonNames.first ?? "without a name")"
+            : "CA certificate \(culprit.subject)"
         switch distrust.reason {
         case .expired:
             return SwarmError(
@@ -76,7 +82,8 @@ package struct TrustBundle: Sendable, Hashable {
         case .unknownIssuer: return foreign(leaf)
         case .badSignature:
             return SwarmError(
-                .unauthenticated, "\(whose) has a signature that is not its issuer's: it was changed or forged")
+                .unauthenticated,
+                "\(whose) has a signature that is not its issuer's: it was changed or forged")
         case .notAuthority:
             return SwarmError(
                 .unauthenticated, "\(whose) was signed by a certificate that may sign none: it is forged")
@@ -90,8 +97,8 @@ package struct TrustBundle: Sendable, Hashable {
         guard let other = leaf.subject.organizations.only, other != clusterID else {
             return SwarmError(
                 .unauthenticated,
-                "certificate of node \(name) was not issued by a CA that this cluster (\(clusterID)) believes: the node "
-                    + "missed a rotation of the CA, or is of another cluster; let it leave and join again")
+                "certificate of node \(name) was not issued by a CA that this cluster (\(clusterID)) believes: "
+                    + "the node missed a rotation of the CA, or is of another cluster; let it leave and join again")
         }
         return SwarmError(
             .unauthenticated,

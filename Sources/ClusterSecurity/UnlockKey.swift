@@ -75,7 +75,8 @@ package struct UnlockKey: Sendable, CustomStringConvertible {
             let stretched = try Scrypt.deriveKey(
                 from: bytes, salt: salt, cost: .interactive, byteCount: AES256GCM.keyByteCount)
             return HKDFSHA256.deriveKey(
-                from: stretched, info: Array("swarm unlock 1 \(purpose)".utf8), byteCount: AES256GCM.keyByteCount)
+                from: stretched, info: Array("swarm unlock 1 \(purpose)".utf8),
+                byteCount: AES256GCM.keyByteCount)
         } catch {
             throw SwarmError(
                 .resourceExhausted, "the unlock key cannot be stretched, which takes 16 MiB of memory",

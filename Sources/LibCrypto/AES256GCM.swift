@@ -12,14 +12,17 @@ package enum AES256GCM {
     package static func seal(
         _ plaintext: [UInt8], key: [UInt8], nonce: [UInt8], authenticating data: [UInt8] = []
     ) -> [UInt8] {
-        precondition(key.count == keyByteCount && nonce.count == nonceByteCount, "a key of 32 and a nonce of 12 bytes")
+        precondition(
+            key.count == keyByteCount && nonce.count == nonceByteCount, "a key of 32 and a nonce of 12 bytes")
         let context = CipherContext()
         var output = [UInt8](repeating: 0, count: plaintext.count + tagByteCount)
         var length: Int32 = 0
-        unsafe require(EVP_EncryptInit_ex(context.pointer, EVP_aes_256_gcm(), nil, key, nonce), "EVP_EncryptInit_ex")
+        unsafe require(
+            EVP_EncryptInit_ex(context.pointer, EVP_aes_256_gcm(), nil, key, nonce), "EVP_EncryptInit_ex")
         if !data.isEmpty {
             unsafe require(
-                EVP_EncryptUpdate(context.pointer, nil, &length, data, Int32(data.count)), "EVP_EncryptUpdate")
+                EVP_EncryptUpdate(context.pointer, nil, &length, data, Int32(data.count)), "EVP_EncryptUpdate"
+            )
         }
         unsafe output.withUnsafeMutableBufferPointer { buffer in
             guard let start = buffer.baseAddress else { return }
@@ -41,17 +44,22 @@ package enum AES256GCM {
     package static func open(
         _ sealed: ArraySlice<UInt8>, key: [UInt8], nonce: [UInt8], authenticating data: [UInt8] = []
     ) throws(CryptoError) -> [UInt8] {
-        precondition(key.count == keyByteCount && nonce.count == nonceByteCount, "a key of 32 and a nonce of 12 bytes")
-        guard sealed.count >= tagByteCount else { throw .malformed("sealed bytes are shorter than their tag") }
+        precondition(
+            key.count == keyByteCount && nonce.count == nonceByteCount, "a key of 32 and a nonce of 12 bytes")
+        guard sealed.count >= tagByteCount else {
+            throw .malformed("sealed bytes are shorter than their tag")
+        }
         let context = CipherContext()
         let ciphertext = Array(sealed.dropLast(tagByteCount))
         var tag = Array(sealed.suffix(tagByteCount))
         var plaintext = [UInt8](repeating: 0, count: ciphertext.count)
         var length: Int32 = 0
-        unsafe require(EVP_DecryptInit_ex(context.pointer, EVP_aes_256_gcm(), nil, key, nonce), "EVP_DecryptInit_ex")
+        unsafe require(
+            EVP_DecryptInit_ex(context.pointer, EVP_aes_256_gcm(), nil, key, nonce), "EVP_DecryptInit_ex")
         if !data.isEmpty {
             unsafe require(
-                EVP_DecryptUpdate(context.pointer, nil, &length, data, Int32(data.count)), "EVP_DecryptUpdate")
+                EVP_DecryptUpdate(context.pointer, nil, &length, data, Int32(data.count)), "EVP_DecryptUpdate"
+            )
         }
         if !ciphertext.isEmpty {
             unsafe require(

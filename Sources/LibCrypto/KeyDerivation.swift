@@ -8,7 +8,8 @@ package enum HMACSHA256 {
         // An empty array has no address, which libcrypto takes for "no key"; HMAC pads keys with zeros anyway.
         let key = key.isEmpty ? [0] : key
         let result = unsafe EVP_Q_mac(
-            nil, "HMAC", nil, "SHA256", nil, key, key.count, message, message.count, &code, code.count, &length)
+            nil, "HMAC", nil, "SHA256", nil, key, key.count, message, message.count, &code, code.count,
+            &length)
         precondition(unsafe result != nil && length == code.count, "EVP_Q_mac refused HMAC with SHA-256")
         return code
     }

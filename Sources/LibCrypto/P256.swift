@@ -19,7 +19,8 @@ package struct P256PrivateKey: Sendable, CustomStringConvertible {
             EVP_PKEY_CTX_set_ec_paramgen_curve_nid(context, NID_X9_62_prime256v1), "choosing the curve P-256")
         var generated: OpaquePointer?
         unsafe require(EVP_PKEY_keygen(context, &generated), "EVP_PKEY_keygen")
-        guard let generated = unsafe generated, let key = try? P256PrivateKey(handle: unsafe KeyHandle(generated))
+        guard let generated = unsafe generated,
+            let key = try? P256PrivateKey(handle: unsafe KeyHandle(generated))
         else { preconditionFailure("EVP_PKEY_keygen made a key that cannot be encoded") }
         return key
     }
@@ -27,7 +28,8 @@ package struct P256PrivateKey: Sendable, CustomStringConvertible {
     /// Refuses other algorithms and curves.
     package init(pkcs8 bytes: [UInt8]) throws(CryptoError) {
         let decoded = unsafe decodeDER(
-            bytes, { unsafe d2i_PKCS8_PRIV_KEY_INFO(nil, $0, $1) }, free: { unsafe PKCS8_PRIV_KEY_INFO_free($0) })
+            bytes, { unsafe d2i_PKCS8_PRIV_KEY_INFO(nil, $0, $1) },
+            free: { unsafe PKCS8_PRIV_KEY_INFO_free($0) })
         guard let info = unsafe decoded else { throw .malformed("not a private key in PKCS#8") }
         defer { unsafe PKCS8_PRIV_KEY_INFO_free(info) }
         guard let key = unsafe EVP_PKCS82PKEY(info) else {
@@ -61,7 +63,8 @@ package struct P256PrivateKey: Sendable, CustomStringConvertible {
 
     func handle() throws(CryptoError) -> KeyHandle {
         let decoded = unsafe decodeDER(
-            pkcs8, { unsafe d2i_PKCS8_PRIV_KEY_INFO(nil, $0, $1) }, free: { unsafe PKCS8_PRIV_KEY_INFO_free($0) })
+            pkcs8, { unsafe d2i_PKCS8_PRIV_KEY_INFO(nil, $0, $1) },
+            free: { unsafe PKCS8_PRIV_KEY_INFO_free($0) })
         guard let info = unsafe decoded else { throw .newest("reading PKCS#8") }
         defer { unsafe PKCS8_PRIV_KEY_INFO_free(info) }
         guard let key = unsafe EVP_PKCS82PKEY(info) else { throw .newest("EVP_PKCS82PKEY") }
@@ -77,7 +80,8 @@ package struct P256PublicKey: Sendable, Hashable {
     static let byteCount = 91
     /// SEQUENCE { SEQUENCE { id-ecPublicKey, prime256v1 }, BIT STRING (65 bytes) }
     private static let prefix: [UInt8] = [
-        0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01, 0x06, 0x08, 0x2A, 0x86, 0x48,
+        0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01, 0x06, 0x08, 0x2A, 0x86,
+        0x48,
         0xCE, 0x3D, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04,
     ]
 
@@ -129,7 +133,9 @@ package struct P256PublicKey: Sendable, Hashable {
     let pointer: OpaquePointer
 
     init() {
-        guard let pointer = unsafe EVP_MD_CTX_new() else { preconditionFailure("EVP_MD_CTX_new: out of memory") }
+        guard let pointer = unsafe EVP_MD_CTX_new() else {
+            preconditionFailure("EVP_MD_CTX_new: out of memory")
+        }
         unsafe self.pointer = pointer
     }
 

@@ -32,11 +32,15 @@ package struct PEMBlock: Sendable, Equatable {
             let line = trimmed(line)
             if let current = open {
                 if let label = boundary(line, "-----END ") {
-                    guard label == current.label else { throw .malformed("a PEM block whose two labels differ") }
+                    guard label == current.label else {
+                        throw .malformed("a PEM block whose two labels differ")
+                    }
                     guard let bytes = Base64.decode(current.digits) else {
                         throw .malformed("a PEM block that is not base 64")
                     }
-                    guard blocks.count < blocksMax else { throw .malformed("a PEM file of more than 64 blocks") }
+                    guard blocks.count < blocksMax else {
+                        throw .malformed("a PEM file of more than 64 blocks")
+                    }
                     blocks.append(PEMBlock(String(decoding: label, as: UTF8.self), bytes))
                     open = nil
                 } else {

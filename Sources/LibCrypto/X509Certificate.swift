@@ -124,7 +124,8 @@ package struct X509Certificate: Sendable, Hashable {
         guard unsafe X509_get_ext_by_NID(pointer, kind, index) < 0 else {
             throw .malformed("a certificate with one extension twice")
         }
-        guard let found = unsafe X509_get_ext(pointer, index), let data = unsafe X509_EXTENSION_get_data(found),
+        guard let found = unsafe X509_get_ext(pointer, index),
+            let data = unsafe X509_EXTENSION_get_data(found),
             let start = unsafe ASN1_STRING_get0_data(data)
         else { throw .malformed("a certificate with an empty extension") }
         return unsafe Array(UnsafeBufferPointer(start: start, count: Int(ASN1_STRING_length(data))))

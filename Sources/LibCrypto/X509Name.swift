@@ -22,7 +22,8 @@ package struct X509Name: Sendable, Hashable, CustomStringConvertible {
         for (kind, value) in attributes {
             guard let bytes = value.map({ Array($0.utf8) }) else { continue }
             guard
-                unsafe X509_NAME_add_entry_by_NID(name, kind, MBSTRING_UTF8, bytes, Int32(bytes.count), -1, 0) == 1
+                unsafe X509_NAME_add_entry_by_NID(name, kind, MBSTRING_UTF8, bytes, Int32(bytes.count), -1, 0)
+                    == 1
             else { throw .newest("adding an attribute to a name") }
         }
         try unsafe self.init(borrowing: name)
@@ -37,7 +38,8 @@ package struct X509Name: Sendable, Hashable, CustomStringConvertible {
 
     package var description: String {
         let parts =
-            organizations.map { "O=\($0)" } + organizationalUnits.map { "OU=\($0)" } + commonNames.map { "CN=\($0)" }
+            organizations.map { "O=\($0)" } + organizationalUnits.map { "OU=\($0)" }
+            + commonNames.map { "CN=\($0)" }
         return parts.joined(separator: ", ")
     }
 
@@ -45,7 +47,9 @@ package struct X509Name: Sendable, Hashable, CustomStringConvertible {
     func makeName() throws(CryptoError) -> OpaquePointer {
         let decoded = unsafe decodeDER(
             der, { unsafe d2i_X509_NAME(nil, $0, $1) }, free: { unsafe X509_NAME_free($0) })
-        guard let name = unsafe decoded else { throw .malformed("a distinguished name that libcrypto cannot read") }
+        guard let name = unsafe decoded else {
+            throw .malformed("a distinguished name that libcrypto cannot read")
+        }
         return unsafe name
     }
 

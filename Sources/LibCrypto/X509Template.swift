@@ -23,7 +23,8 @@ package struct X509Template: Sendable {
     package static let serialBitCount = 128
 
     package init(
-        subject: X509Name, publicKey: P256PublicKey, serial: [UInt8], notBefore: Int64, notAfter: Int64, usage: Usage,
+        subject: X509Name, publicKey: P256PublicKey, serial: [UInt8], notBefore: Int64, notAfter: Int64,
+        usage: Usage,
         dnsNames: [String] = []
     ) {
         (self.subject, self.publicKey, self.serial) = (subject, publicKey, serial)
@@ -34,7 +35,9 @@ package struct X509Template: Sendable {
     package static func randomSerial() -> [UInt8] { SecureRandom.bytes(serialBitCount / 8) }
 
     /// Signed by `key`: that of `issuer`, or the template's own for a root when there is no issuer.
-    package func signed(by key: P256PrivateKey, issuer: X509Certificate? = nil) throws(CryptoError) -> X509Certificate {
+    package func signed(by key: P256PrivateKey, issuer: X509Certificate? = nil) throws(CryptoError)
+        -> X509Certificate
+    {
         guard let new = unsafe X509_new() else { preconditionFailure("X509_new: out of memory") }
         let certificate = unsafe CertificateHandle(new)
         unsafe require(X509_set_version(new, 2), "X509_set_version")
@@ -80,7 +83,10 @@ package struct X509Template: Sendable {
         case .authority(let pathLength):
             let limit = pathLength.map { DER.positiveInteger([$0]) } ?? []
             extensions.append(
-                (NID_basic_constraints, true, DER.element(DER.sequence, DER.element(DER.boolean, [0xFF]) + limit)))
+                (
+                    NID_basic_constraints, true,
+                    DER.element(DER.sequence, DER.element(DER.boolean, [0xFF]) + limit)
+                ))
             // keyCertSign and cRLSign: bits 5 and 6, counted from the most significant.
             extensions.append((NID_key_usage, true, DER.element(DER.bitString, [1, 0b0000_0110])))
         case .peer:
@@ -117,7 +123,9 @@ package struct X509Template: Sendable {
             throw .newest("making an extension")
         }
         defer { unsafe X509_EXTENSION_free(made) }
-        guard unsafe X509_add_ext(certificate.pointer, made, -1) == 1 else { throw .newest("adding an extension") }
+        guard unsafe X509_add_ext(certificate.pointer, made, -1) == 1 else {
+            throw .newest("adding an extension")
+        }
     }
 }
 

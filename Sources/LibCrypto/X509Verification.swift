@@ -21,15 +21,22 @@ package enum X509Verification {
     package static func verify(
         _ chain: [X509Certificate], roots: [X509Certificate], at time: Int64
     ) throws(X509Distrust) {
-        guard let leaf = chain.first else { throw X509Distrust(reason: .other("no certificate was presented")) }
+        guard let leaf = chain.first else {
+            throw X509Distrust(reason: .other("no certificate was presented"))
+        }
         guard chain.count <= chainMax else {
-            throw X509Distrust(reason: .other("a chain of more than \(chainMax) certificates"), certificate: leaf)
+            throw X509Distrust(
+                reason: .other("a chain of more than \(chainMax) certificates"), certificate: leaf)
         }
         let handles: [CertificateHandle]
         let trusted: [CertificateHandle]
         do throws(CryptoError) {
-            handles = try chain.map { certificate throws(CryptoError) in try CertificateHandle(der: certificate.der) }
-            trusted = try roots.map { certificate throws(CryptoError) in try CertificateHandle(der: certificate.der) }
+            handles = try chain.map { certificate throws(CryptoError) in
+                try CertificateHandle(der: certificate.der)
+            }
+            trusted = try roots.map { certificate throws(CryptoError) in
+                try CertificateHandle(der: certificate.der)
+            }
         } catch {
             throw X509Distrust(reason: .other(error.description), certificate: leaf)
         }
@@ -43,8 +50,12 @@ package enum X509Verification {
             unsafe OPENSSL_sk_free(others)
             ERR_clear_error()
         }
-        for root in trusted { unsafe require(X509_STORE_add_cert(store, root.pointer), "X509_STORE_add_cert") }
-        for other in handles.dropFirst() { unsafe _ = OPENSSL_sk_push(others, UnsafeRawPointer(other.pointer)) }
+        for root in trusted {
+            unsafe require(X509_STORE_add_cert(store, root.pointer), "X509_STORE_add_cert")
+        }
+        for other in handles.dropFirst() {
+            unsafe _ = OPENSSL_sk_push(others, UnsafeRawPointer(other.pointer))
+        }
         unsafe require(X509_STORE_CTX_init(context, store, handles[0].pointer, others), "X509_STORE_CTX_init")
         unsafe X509_VERIFY_PARAM_set_time(X509_STORE_CTX_get0_param(context), Int(time))
         let isValid = withExtendedLifetime((handles, trusted)) { unsafe X509_verify_cert(context) == 1 }
@@ -68,7 +79,8 @@ package enum X509Verification {
             X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE, X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN,
             X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
             .unknownIssuer
-        case X509_V_ERR_INVALID_CA, X509_V_ERR_PATH_LENGTH_EXCEEDED, X509_V_ERR_KEYUSAGE_NO_CERTSIGN: .notAuthority
+        case X509_V_ERR_INVALID_CA, X509_V_ERR_PATH_LENGTH_EXCEEDED, X509_V_ERR_KEYUSAGE_NO_CERTSIGN:
+            .notAuthority
         default:
             if let text = unsafe X509_verify_cert_error_string(Int(code)) {
                 .other(unsafe String(cString: text))

@@ -4,9 +4,13 @@ import Testing
 @Suite struct KnownAnswerTests {
     /// McGrew and Viega, "The Galois/Counter Mode of Operation", test cases 13 to 16 (submitted to NIST).
     @Test(arguments: [
-        (String(repeating: "00", count: 32), "000000000000000000000000", "", "", "530f8afbc74536b9a963b4f1c4cb738b"),
         (
-            String(repeating: "00", count: 32), "000000000000000000000000", "00000000000000000000000000000000", "",
+            String(repeating: "00", count: 32), "000000000000000000000000", "", "",
+            "530f8afbc74536b9a963b4f1c4cb738b"
+        ),
+        (
+            String(repeating: "00", count: 32), "000000000000000000000000",
+            "00000000000000000000000000000000", "",
             "cea7403d4d606b6e074ec5d3baf39d18d0d1c8a799996bf0265b98b5d48ab919"
         ),
         (
@@ -14,7 +18,8 @@ import Testing
             "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a72"
                 + "1c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b391aafd255", "",
             "522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa"
-                + "8cb08e48590dbb3da7b08b1056828838c5f61e6393ba7a0abcc9f662898015ad" + "b094dac5d93471bdec1a502270e3cc6c"
+                + "8cb08e48590dbb3da7b08b1056828838c5f61e6393ba7a0abcc9f662898015ad"
+                + "b094dac5d93471bdec1a502270e3cc6c"
         ),
         (
             "feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308", "cafebabefacedbaddecaf888",
@@ -22,32 +27,40 @@ import Testing
                 + "1c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b39",
             "feedfacedeadbeeffeedfacedeadbeefabaddad2",
             "522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa"
-                + "8cb08e48590dbb3da7b08b1056828838c5f61e6393ba7a0abcc9f662" + "76fc6ece0f4e1768cddf8853bb2d551b"
+                + "8cb08e48590dbb3da7b08b1056828838c5f61e6393ba7a0abcc9f662"
+                + "76fc6ece0f4e1768cddf8853bb2d551b"
         ),
     ])
     func `AES-256-GCM gives the published ciphertexts and tags, and opens them`(
         vector: (key: String, nonce: String, plain: String, data: String, sealed: String)
     ) throws {
         let sealed = AES256GCM.seal(
-            bytes(vector.plain), key: bytes(vector.key), nonce: bytes(vector.nonce), authenticating: bytes(vector.data))
+            bytes(vector.plain), key: bytes(vector.key), nonce: bytes(vector.nonce),
+            authenticating: bytes(vector.data))
         #expect(sealed == bytes(vector.sealed))
         let opened = try AES256GCM.open(
-            sealed[...], key: bytes(vector.key), nonce: bytes(vector.nonce), authenticating: bytes(vector.data))
+            sealed[...], key: bytes(vector.key), nonce: bytes(vector.nonce),
+            authenticating: bytes(vector.data))
         #expect(opened == bytes(vector.plain))
     }
 
     /// RFC 4231, test cases 1, 2 and 6 (a key longer than a block).
     @Test func `HMAC-SHA-256 gives RFC 4231's codes`() {
         let first = HMACSHA256.authenticate(Array("Hi There".utf8), key: [UInt8](repeating: 0x0B, count: 20))
-        #expect(Hexadecimal.encode(first) == "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7")
-        let second = HMACSHA256.authenticate(Array("what do ya want for nothing?".utf8), key: Array("Jefe".utf8))
-        #expect(Hexadecimal.encode(second) == "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843")
+        #expect(
+            Hexadecimal.encode(first) == "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7")
+        let second = HMACSHA256.authenticate(
+            Array("what do ya want for nothing?".utf8), key: Array("Jefe".utf8))
+        #expect(
+            Hexadecimal.encode(second) == "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843")
         let long = HMACSHA256.authenticate(
             Array("Test Using Larger Than Block-Size Key - Hash Key First".utf8),
             key: [UInt8](repeating: 0xAA, count: 131))
-        #expect(Hexadecimal.encode(long) == "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54")
+        #expect(
+            Hexadecimal.encode(long) == "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54")
         let empty = HMACSHA256.authenticate([], key: [])
-        #expect(Hexadecimal.encode(empty) == "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad")
+        #expect(
+            Hexadecimal.encode(empty) == "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad")
     }
 
     /// RFC 5869, appendix A.1 to A.3.
@@ -86,7 +99,8 @@ import Testing
                 == "fdbabe1c9d3472007856e7190d01e9fe7c6ad7cbc8237830e77376634b373162"
                 + "2eaf30d92e22a3886ff109279d9830dac727afb94a83ee6d8360cbdfa2cc0640")
         let interactive = try Scrypt.deriveKey(
-            from: Array("pleaseletmein".utf8), salt: Array("SodiumChloride".utf8), cost: .interactive, byteCount: 64)
+            from: Array("pleaseletmein".utf8), salt: Array("SodiumChloride".utf8), cost: .interactive,
+            byteCount: 64)
         #expect(
             Hexadecimal.encode(interactive)
                 == "7023bdcb3afd7348461c06cd81fd38ebfda8fbba904f8e3ea9b543f6545da1f2"
@@ -100,7 +114,8 @@ import Testing
     /// RFC 4648 section 10, and texts that a lax decoder would take.
     @Test func `base 64 is one text for one value`() {
         let pairs = [
-            ("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("foobar", "Zm9vYmFy"),
+            ("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="),
+            ("foobar", "Zm9vYmFy"),
         ]
         for (plain, text) in pairs {
             #expect(Base64.encode(Array(plain.utf8)) == Array(text.utf8))

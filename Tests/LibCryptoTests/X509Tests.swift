@@ -6,7 +6,8 @@ import Testing
 
     static func root(_ key: P256PrivateKey) throws -> X509Certificate {
         try X509Template(
-            subject: X509Name(commonName: "root"), publicKey: key.publicKey, serial: X509Template.randomSerial(),
+            subject: X509Name(commonName: "root"), publicKey: key.publicKey,
+            serial: X509Template.randomSerial(),
             notBefore: now - 10, notAfter: now + 1000, usage: .authority(pathLength: nil)
         ).signed(by: key)
     }
@@ -31,7 +32,10 @@ import Testing
         #expect(leaf.issuer == root.subject)
         #expect(leaf.dnsNames == ["leaf", "other.example"])
         #expect((leaf.notBefore, leaf.notAfter) == (Self.now - 10, Self.now + 500))
-        #expect((leaf.isAuthority, root.isAuthority, root.isSelfIssued, leaf.isSelfIssued) == (false, true, true, false))
+        #expect(
+            (leaf.isAuthority, root.isAuthority, root.isSelfIssued, leaf.isSelfIssued) == (
+                false, true, true, false
+            ))
         #expect(leaf.authorityKeyIdentifier == root.subjectKeyIdentifier)
         #expect(leaf.isSigned(by: root))
         #expect(!root.isSigned(by: leaf))
@@ -44,7 +48,9 @@ import Testing
         let root = try Self.root(key)
         let leaf = try Self.leaf(of: root, key)
         try X509Verification.verify([leaf], roots: [root], at: Self.now)
-        func reason(_ chain: [X509Certificate], _ roots: [X509Certificate], _ time: Int64) -> X509Distrust.Reason? {
+        func reason(_ chain: [X509Certificate], _ roots: [X509Certificate], _ time: Int64) -> X509Distrust
+            .Reason?
+        {
             do throws(X509Distrust) { try X509Verification.verify(chain, roots: roots, at: time) } catch {
                 return error.reason
             }
@@ -61,7 +67,8 @@ import Testing
         // A leaf's key may not sign; and its forged child must not pass.
         let forger = P256PrivateKey.generate()
         let middle = try X509Template(
-            subject: X509Name(commonName: "middle"), publicKey: forger.publicKey, serial: [1], notBefore: Self.now - 10,
+            subject: X509Name(commonName: "middle"), publicKey: forger.publicKey, serial: [1],
+            notBefore: Self.now - 10,
             notAfter: Self.now + 10, usage: .peer
         ).signed(by: key, issuer: root)
         let child = try Self.leaf(of: middle, forger)
@@ -70,7 +77,9 @@ import Testing
         flipped[flipped.count - 1] ^= 1
         #expect(reason([try X509Certificate(der: flipped)], [root], Self.now) == .badSignature)
         #expect(reason([], [root], Self.now) == .other("no certificate was presented"))
-        #expect(reason(Array(repeating: leaf, count: 7), [root], Self.now) == .other("a chain of more than 6 certificates"))
+        #expect(
+            reason(Array(repeating: leaf, count: 7), [root], Self.now)
+                == .other("a chain of more than 6 certificates"))
     }
 
     @Test func `the program openssl reads and believes our certificates, keys and requests`() throws {
@@ -86,7 +95,8 @@ import Testing
         #expect(text.contains("TLS Web Server Authentication, TLS Web Client Authentication"))
         #expect(text.contains("O = organization, OU = unit, CN = leaf"))
         let checkedKey = try shell(
-            "openssl pkey -in key.pem -noout -check", files: ["key.pem": PEMBlock(PEMBlock.privateKey, key.pkcs8).encoded])
+            "openssl pkey -in key.pem -noout -check",
+            files: ["key.pem": PEMBlock(PEMBlock.privateKey, key.pkcs8).encoded])
         #expect(checkedKey.output.contains("Key is valid"))
         let request = try X509Request(subject: X509Name(commonName: "node"), key: key)
         let checked = try shell("openssl req -in r.pem -verify -noout", files: ["r.pem": request.pem])
@@ -96,10 +106,10 @@ import Testing
     @Test func `we read and believe what the program openssl makes`() throws {
         let made = try shell(
             """
-            openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem -subj /CN=theirs \
-              -days 30 2>/dev/null && openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout l.key \
-              -out l.csr -subj /O=o/OU=u/CN=l 2>/dev/null && openssl x509 -req -in l.csr -CA ca.pem -CAkey ca.key \
-              -days 20 -out l.pem 2>/dev/null; cat ca.pem l.pem l.csr l.key
+            openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem \
+              -subj /CN=theirs -days 30 2>/dev/null && openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout l.key \
+              -out l.csr -subj /O=o/OU=u/CN=l 2>/dev/null && openssl x509 -req -in l.csr -CA ca.pem \
+              -CAkey ca.key -days 20 -out l.pem 2>/dev/null; cat ca.pem l.pem l.csr l.key
             """)
         let blocks = try PEMBlock.parse(Array(made.output.utf8))
         #expect(
@@ -166,7 +176,8 @@ import Testing
             if round % 3 != 0 {
                 input = originals[round % originals.count]
                 for _ in 0..<Int.random(in: 1...4, using: &generator) {
-                    input[Int.random(in: 0..<input.count, using: &generator)] = UInt8.random(in: 0...255, using: &generator)
+                    input[Int.random(in: 0..<input.count, using: &generator)] = UInt8.random(
+                        in: 0...255, using: &generator)
                 }
                 if round % 5 == 0 { input.removeLast(Int.random(in: 0..<input.count, using: &generator)) }
             }
