@@ -107,8 +107,8 @@ import Testing
         let made = try shell(
             """
             openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem \
-              -subj /CN=theirs -days 30 2>/dev/null && openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout l.key \
-              -out l.csr -subj /O=o/OU=u/CN=l 2>/dev/null && openssl x509 -req -in l.csr -CA ca.pem \
+              -subj /CN=theirs -days 30 2>/dev/null && openssl req -newkey ec \
+              -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout l.key -out l.csr -subj /O=o/OU=u/CN=l 2>/dev/null && openssl x509 -req -in l.csr -CA ca.pem \
               -CAkey ca.key -days 20 -out l.pem 2>/dev/null; cat ca.pem l.pem l.csr l.key
             """)
         let blocks = try PEMBlock.parse(Array(made.output.utf8))
