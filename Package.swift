@@ -58,6 +58,7 @@ let modules: [Module] = [
         ]),
     // Adapters
     Module("LibCrypto", .adapter, ["COpenSSL"]),
+    Module("ClusterSecurity", .adapter, ["SwarmCore", "LibCrypto"]),
     Module(
         "RegistryClient", .adapter, ["SwarmCore", "SwarmModel", "LibCrypto"], nio + [nioHTTP, nioSSL, httpClient, logging]),
     Module("Persistence", .adapter, ["SwarmCore", "Consensus", "CSQLite"]),
@@ -103,6 +104,7 @@ let tests: [(name: String, targets: [String], products: [Target.Dependency])] =
         ("TidyTests", ["SwarmCore"], []),
         ("ClusterTests", ["SwarmCore"], []),
         ("LibCryptoTests", ["LibCrypto"], []),
+        ("ClusterSecurityTests", ["ClusterSecurity", "SwarmCore", "LibCrypto"], []),
         ("RegistryClientTests", ["RegistryClient", "SwarmCore", "SwarmModel", "LibCrypto"], nio + [nioHTTP, httpClient]),
         ("SwarmCLITests", ["SwarmCLI", "SwarmClient", "SwarmCore", "SwarmModel"], []),
         ("PersistenceTests", ["Persistence", "SwarmCore", "Consensus"], []),
