@@ -10,6 +10,7 @@ package final class ContainerdClient: Sendable {
     package typealias Transport = HTTP2ClientTransport.Posix
 
     package let namespace: String
+    private let socket: String
     private let client: GRPCClient<Transport>
     private let connection: Task<Void, any Error>
 
@@ -26,7 +27,7 @@ package final class ContainerdClient: Sendable {
     /// - Parameter socket: path of containerd's unix socket; the connection is made when first used and again
     ///   whenever it is lost.
     package init(socket: String, namespace: String = "swarm") throws(SwarmError) {
-        self.namespace = namespace
+        (self.namespace, self.socket) = (namespace, socket)
         do {
             let transport = try HTTP2ClientTransport.Posix(
                 // containerd's Go server refuses an authority that is a path.
@@ -66,6 +67,12 @@ package final class ContainerdClient: Sendable {
         ) { response in _ = try response.message }
     }
 
+    /// A client with a connection of its own, which ends with it: for a stream that cannot be begun again, on a connection
+    /// that has not yet had its share of stray frames.
+    package func another() throws(SwarmError) -> ContainerdClient {
+        try ContainerdClient(socket: socket, namespace: namespace)
+    }
+
     package func shutdown() {
         client.beginGracefulShutdown()
     }
@@ -97,31 +104,34 @@ private struct NamespaceInterceptor: ClientInterceptor {
     }
 }
 
-/// How often a call is made whose answers get lost.
-private let callsMax = 4
+/// How often a call is made whose answers get lost, and the pauses between.
+private let callsMax = 8
+private let firstPause = Duration.milliseconds(10)
 
 /// Runs one containerd call and turns its failure into ours, with the call's name.
 ///
-/// When containerd dies or its connection breaks in the middle of a call, what was asked for is done or not done. So a
-/// call whose answer was lost is made again, and when that one fails, `lost` looks up what the first one did.
+/// Connections to containerd break: it may die, and NIO closes each one after 200 frames that belong to a finished stream,
+/// of which Go's server sends about one a call (`maximumConnectionGlitches` of swift-nio-http2, which the gRPC transport
+/// leaves at its default). What was asked for is done by then, or not. So a call whose answer was lost is
+/// made again, and when that one fails, `lost` looks up what the first one did.
 nonisolated(nonsending) func containerd<Value>(
-    _ call: String, lost: (nonisolated(nonsending) () async throws -> Value)? = nil,
+    _ call: String, isRepeatable: Bool = true, lost: (nonisolated(nonsending) () async throws -> Value)? = nil,
     _ body: nonisolated(nonsending) () async throws -> Value
 ) async throws(SwarmError) -> Value {
     do {
-        for _ in 1..<callsMax {
+        var wasLost = false
+        for attempt in 1..<(isRepeatable ? callsMax : 1) {
             do {
                 return try await body()
             } catch let error as RPCError {
-                guard error.isLostAnswer, !Task.isCancelled else { throw error }
+                if error.isLostAnswer && !Task.isCancelled {
+                    wasLost = true
+                    try await Task.sleep(for: firstPause * (1 << attempt))
+                    continue
+                }
+                guard wasLost, lost != nil else { throw error }
             }
-            guard let lost else { continue }
-            do {
-                return try await body()
-            } catch let error as RPCError {
-                guard !error.isLostAnswer else { continue }
-                return try await lost()
-            }
+            if let lost { return try await lost() }
         }
         return try await body()
     } catch let error as SwarmError {
@@ -152,8 +162,8 @@ nonisolated(nonsending) func containerdOnce(
 }
 
 extension RPCError {
-    /// The stream ended without an answer although containerd is there.
-    var isLostAnswer: Bool { code == .unavailable && message.hasPrefix("Stream unexpectedly closed") }
+    /// The transport gave up on the call; containerd's own refusals have other codes.
+    var isLostAnswer: Bool { code == .unavailable }
 
     /// containerd 1.6 answers every shim error with UNKNOWN, so that some codes must be read from the text.
     var swarmCode: SwarmError.Code {

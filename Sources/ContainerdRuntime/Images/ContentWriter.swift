@@ -59,7 +59,7 @@ struct ContentWriter: Sendable {
         } catch {
             let known: String
             if let expected { known = expected } else { known = await sink.digest() }
-            if error.message.hasPrefix("Stream unexpectedly closed"), await exists(known) {
+            if error.code == .unavailable, await exists(known) {
                 // The answer was lost, not the blob.
                 try await relabel(known, labels)
                 return Written(digest: known, size: await sink.offset, existed: false)
@@ -82,8 +82,11 @@ struct ContentWriter: Sendable {
         let (opened, signal) = AsyncThrowingStream<Int64, any Error>.makeStream(
             bufferingPolicy: .bufferingOldest(1))
         let reference = sink.reference
-        try await containerd("Content.Write") {
-            try await client.content.write(metadata: metadata) { writer in
+        // The source cannot be read again, so the connection must last.
+        let own = try client.another()
+        defer { own.shutdown() }
+        try await containerd("Content.Write", isRepeatable: false) {
+            try await own.content.write(metadata: metadata) { writer in
                 // Both the opening message and the commit name what is expected.
                 try await writer.write(
                     .with {
