@@ -3,62 +3,83 @@ package import GRPCCore
 package import GRPCNIOTransportHTTP2Posix
 import GRPCProtobuf
 package import SwarmCore
+import Synchronization
 import SwiftProtobuf
 
-/// One connection to a containerd, in one of its namespaces.
+/// Calls to a containerd, in one of its namespaces.
+///
+/// NIO's HTTP/2 closes a connection after 200 frames that belong to a finished stream (`maximumConnectionGlitches`
+/// of swift-nio-http2, which the gRPC transport leaves at its default), and Go's server sends up to one for each call.
+/// So each connection serves a bounded number of calls; the next ones go to a new one before that happens.
 package final class ContainerdClient: Sendable {
     package typealias Transport = HTTP2ClientTransport.Posix
 
+    /// Calls on one connection, well below NIO's limit.
+    private static let callsPerConnection = 80
+    /// Time for calls that were about to begin on a connection when its successor took over.
+    private static let retirement = Duration.seconds(5)
+
     package let namespace: String
     private let socket: String
-    private let client: GRPCClient<Transport>
-    private let connection: Task<Void, any Error>
-
-    package let version: Containerd_Services_Version_V1_Version.Client<Transport>
-    package let content: Containerd_Services_Content_V1_Content.Client<Transport>
-    package let images: Containerd_Services_Images_V1_Images.Client<Transport>
-    package let snapshots: Containerd_Services_Snapshots_V1_Snapshots.Client<Transport>
-    package let diff: Containerd_Services_Diff_V1_Diff.Client<Transport>
-    package let leases: Containerd_Services_Leases_V1_Leases.Client<Transport>
-    package let containers: Containerd_Services_Containers_V1_Containers.Client<Transport>
-    package let tasks: Containerd_Services_Tasks_V1_Tasks.Client<Transport>
-    package let events: Containerd_Services_Events_V1_Events.Client<Transport>
+    private let current: Mutex<(connection: Connection, calls: Int)>
 
     /// - Parameter socket: path of containerd's unix socket; the connection is made when first used and again
     ///   whenever it is lost.
     package init(socket: String, namespace: String = "swarm") throws(SwarmError) {
         (self.namespace, self.socket) = (namespace, socket)
-        do {
-            let transport = try HTTP2ClientTransport.Posix(
-                // containerd's Go server refuses an authority that is a path.
-                target: .unixDomainSocket(path: socket, authority: "localhost"), transportSecurity: .plaintext,
-                config: .defaults { config in config.backoff.max = .seconds(1) })
-            client = GRPCClient(
-                transport: transport, interceptors: [NamespaceInterceptor(namespace: namespace)])
-        } catch {
-            throw SwarmError(.unavailable, "cannot use containerd at \(socket)", cause: "\(error)")
-        }
-        // The one unstructured task of a client: it lives exactly as long as the client does.
-        connection = Task { [client] in try await client.runConnections() }
-        version = .init(wrapping: client)
-        content = .init(wrapping: client)
-        images = .init(wrapping: client)
-        snapshots = .init(wrapping: client)
-        diff = .init(wrapping: client)
-        leases = .init(wrapping: client)
-        containers = .init(wrapping: client)
-        tasks = .init(wrapping: client)
-        events = .init(wrapping: client)
+        current = Mutex((try Connection(socket: socket, namespace: namespace), 0))
     }
 
-    deinit { connection.cancel() }
+    deinit { current.withLock { $0.connection.end() } }
+
+    package func shutdown() { current.withLock { $0.connection.end() } }
+
+    /// A client with a connection of its own, which ends with it: for a stream that cannot be begun again.
+    package func another() throws(SwarmError) -> ContainerdClient {
+        try ContainerdClient(socket: socket, namespace: namespace)
+    }
+
+    /// The connection for one more call.
+    private var connection: Connection {
+        let (serving, retired) = current.withLock { state -> (Connection, Connection?) in
+            state.calls += 1
+            // When no other can be had, the old one goes on: a lost call is made again.
+            guard state.calls > Self.callsPerConnection,
+                let next = try? Connection(socket: socket, namespace: namespace)
+            else { return (state.connection, nil) }
+            let old = state.connection
+            state = (next, 1)
+            return (next, old)
+        }
+        if let retired {
+            Task {
+                try? await Task.sleep(for: Self.retirement)
+                retired.end()
+            }
+        }
+        return serving
+    }
+
+    package var version: Containerd_Services_Version_V1_Version.Client<Transport> { .init(wrapping: connection.client) }
+    package var content: Containerd_Services_Content_V1_Content.Client<Transport> { .init(wrapping: connection.client) }
+    package var images: Containerd_Services_Images_V1_Images.Client<Transport> { .init(wrapping: connection.client) }
+    package var snapshots: Containerd_Services_Snapshots_V1_Snapshots.Client<Transport> {
+        .init(wrapping: connection.client)
+    }
+    package var diff: Containerd_Services_Diff_V1_Diff.Client<Transport> { .init(wrapping: connection.client) }
+    package var leases: Containerd_Services_Leases_V1_Leases.Client<Transport> { .init(wrapping: connection.client) }
+    package var containers: Containerd_Services_Containers_V1_Containers.Client<Transport> {
+        .init(wrapping: connection.client)
+    }
+    package var tasks: Containerd_Services_Tasks_V1_Tasks.Client<Transport> { .init(wrapping: connection.client) }
+    package var events: Containerd_Services_Events_V1_Events.Client<Transport> { .init(wrapping: connection.client) }
 
     package func pause(_ containerID: String) async throws { try await ofTask("Pause", containerID) }
     package func resume(_ containerID: String) async throws { try await ofTask("Resume", containerID) }
 
     /// Calls whose request is a container's id alone, in field 1 like that of `Tasks.Delete`.
     private func ofTask(_ method: String, _ containerID: String) async throws {
-        try await client.unary(
+        try await connection.client.unary(
             request: ClientRequest(
                 message: Containerd_Services_Tasks_V1_DeleteTaskRequest.with { $0.containerID = containerID }),
             descriptor: MethodDescriptor(fullyQualifiedService: "containerd.services.tasks.v1.Tasks", method: method),
@@ -67,14 +88,29 @@ package final class ContainerdClient: Sendable {
         ) { response in _ = try response.message }
     }
 
-    /// A client with a connection of its own, which ends with it: for a stream that cannot be begun again, on a connection
-    /// that has not yet had its share of stray frames.
-    package func another() throws(SwarmError) -> ContainerdClient {
-        try ContainerdClient(socket: socket, namespace: namespace)
-    }
+    /// One connection and the task that keeps it.
+    private final class Connection: Sendable {
+        let client: GRPCClient<Transport>
+        private let running: Task<Void, any Error>
 
-    package func shutdown() {
-        client.beginGracefulShutdown()
+        init(socket: String, namespace: String) throws(SwarmError) {
+            do {
+                let transport = try HTTP2ClientTransport.Posix(
+                    // containerd's Go server refuses an authority that is a path.
+                    target: .unixDomainSocket(path: socket, authority: "localhost"), transportSecurity: .plaintext,
+                    config: .defaults { config in config.backoff.max = .seconds(1) })
+                client = GRPCClient(
+                    transport: transport, interceptors: [NamespaceInterceptor(namespace: namespace)])
+            } catch {
+                throw SwarmError(.unavailable, "cannot use containerd at \(socket)", cause: "\(error)")
+            }
+            // The one unstructured task of a connection: it lives exactly as long as the connection does.
+            running = Task { [client] in try await client.runConnections() }
+        }
+
+        /// Lets calls under way end.
+        func end() { client.beginGracefulShutdown() }
+        deinit { running.cancel() }
     }
 
     /// Options of a call that must not wait longer than `timeout`.
@@ -110,10 +146,8 @@ private let firstPause = Duration.milliseconds(10)
 
 /// Runs one containerd call and turns its failure into ours, with the call's name.
 ///
-/// Connections to containerd break: it may die, and NIO closes each one after 200 frames that belong to a finished stream,
-/// of which Go's server sends about one a call (`maximumConnectionGlitches` of swift-nio-http2, which the gRPC transport
-/// leaves at its default). What was asked for is done by then, or not. So a call whose answer was lost is
-/// made again, and when that one fails, `lost` looks up what the first one did.
+/// When containerd dies in the middle of a call, what was asked for is done or not done. So a call whose answer was
+/// lost is made again, and when that one fails, `lost` looks up what the first one did.
 nonisolated(nonsending) func containerd<Value>(
     _ call: String, isRepeatable: Bool = true, lost: (nonisolated(nonsending) () async throws -> Value)? = nil,
     _ body: nonisolated(nonsending) () async throws -> Value

@@ -36,8 +36,8 @@ struct ResolverSockets: Sendable {
         }
     }
 
-    /// Rewrites port 53 and back without tracking connections: a flow is what it says, and looking each packet up cost a
-    /// fifth of an answer (decision 12).
+    /// Rewrites port 53 and back without tracking connections: looking each packet up cost a fifth of an answer
+    /// (decision 12).
     private static func redirect(udp: UInt16, tcp: UInt16) throws(SwarmError) {
         let rules = """
             table ip \(table)

@@ -109,7 +109,8 @@ extension EngineRoutes {
 
     private static func local(_ name: String) -> JSONDocument {
         [
-            "Name": .string(name), "Id": .string(PredefinedNetwork.identifier(of: name)), "Created": .time(nil), "Scope": "local",
+            "Name": .string(name), "Id": .string(PredefinedNetwork.identifier(of: name)), "Created": .time(nil),
+            "Scope": "local",
             "Driver": .string(name == "none" ? "null" : name), "EnableIPv4": true, "EnableIPv6": false,
             "IPAM": ["Driver": "default", "Options": nil, "Config": []], "Internal": false,
             "Attachable": false,
