@@ -1,3 +1,4 @@
+import Dispatching
 import GoTemplate
 import SwarmCore
 import SwarmModel

@@ -1,3 +1,4 @@
+package import Dispatching
 package import Execution
 package import NameService
 package import Overlay
@@ -40,6 +41,8 @@ package enum AgentEvent: Sendable {
     case container(ContainerEvent)
     /// `failures`: by container id, in words; `ports`: published ports that this node could not open.
     case networkApplied(version: UInt64, failures: [String: String], ports: [PublishedPort.Key: String])
+    /// Nodes that gossip holds for dead: they get no traffic.
+    case unreachable(Set<ObjectID>)
     case leave
 }
 
@@ -56,6 +59,7 @@ package struct AgentMachine: Sendable {
     var waiting: [(version: UInt64, task: ObjectID, event: TaskEvent)] = []
     private var found: [String: ContainerInfo]?
     private var isLeaving = false
+    var unreachable: Set<ObjectID> = []
     var generator: SeededGenerator
     let facts: AgentFacts
     private var reported: [ObjectID: TaskStatus] = [:]
@@ -89,6 +93,7 @@ package struct AgentMachine: Sendable {
         case .container(let containerEvent): effects += observe(containerEvent, at: time)
         case .networkApplied(let version, let failures, let ports):
             effects += networkApplied(version, failures: failures, ports: ports, at: time)
+        case .unreachable(let nodes): unreachable = nodes
         case .leave:
             isLeaving = true
             for id in machines.keys.sorted() { effects += step(id, at: time) { $0.remove(at: time) } }
