@@ -145,7 +145,12 @@ struct Checker {
             for task in store.tasks(ofService: service.id)
             where task.desiredState == .running && !task.status.state.isTerminal {
                 if let other = wanted[task.slot ?? 0] {
-                    throw Violation(text: "slot \(task.slot ?? 0) of \(service.spec.name) has \(other) and \(task.id)")
+                    let tasks = store.tasks(ofService: service.id).filter { $0.slot == task.slot }.map {
+                        "\($0.id.prefix(5))@\($0.nodeID ?? "-") \($0.status.state)->\($0.desiredState) "
+                            + "made \($0.createdAt) changed at \($0.version.index)"
+                    }
+                    throw Violation(
+                        text: "slot \(task.slot ?? 0) of \(service.spec.name) has \(other) and \(task.id): \(tasks)")
                 }
                 wanted[task.slot ?? 0] = task.id
             }

@@ -37,12 +37,24 @@ struct Clients {
         nextTicket += 1
         open[nextTicket] = Open(node: node, operation: operation)
         if case .remove(let id) = operation { removalAsked.insert(id) }
-        if case .scale(let id, let count) = operation { replicas[id, default: []].insert(count) }
         return nextTicket
     }
 
-    mutating func giveUp(_ ticket: UInt64) { open[ticket] = nil }
-    mutating func lost(_ node: Int) { for (ticket, entry) in open where entry.node == node { open[ticket] = nil } }
+    /// A client's node died: nobody will ever answer.
+    mutating func lost(_ node: Int) {
+        for (ticket, entry) in open where entry.node == node {
+            doubt(entry.operation)
+            open[ticket] = nil
+        }
+    }
+
+    /// The outcome is not known.
+    private mutating func doubt(_ operation: Operation) {
+        if case .scale(let id, let count) = operation { uncertain[id, default: []].insert(count) }
+    }
+
+    /// What a service has before anybody scales it.
+    mutating func know(_ id: ObjectID, _ count: UInt64) { if replicas[id] == nil { replicas[id] = [count] } }
 
     mutating func takeRead(_ ticket: UInt64) -> UInt64? {
         guard case .read(let floor)? = open.removeValue(forKey: ticket)?.operation else { return nil }
@@ -60,6 +72,7 @@ struct Clients {
             try succeeded(entry.operation, response, ticket, checker)
         case .failure(let error):
             refused += 1
+            if error.code == .unavailable { doubt(entry.operation) }
             // What was certainly not done leaves no trace in what may be.
             if error.code != .unavailable, case .remove(let id) = entry.operation { removalAsked.remove(id) }
         }
@@ -80,8 +93,7 @@ struct Clients {
         case .scale(let id, let count):
             var possible: Set<UInt64> = [count]
             for case .scale(id, let other) in open.values.map(\.operation) { possible.insert(other) }
-            // Whatever was asked before and not answered may still come after.
-            replicas[id] = possible.union(uncertain[id] ?? [])
+            replicas[id] = possible
         case .join(let node): joined[ticket] = node
         case .changeNode, .read: break
         }
@@ -89,7 +101,6 @@ struct Clients {
 
     /// Scalings whose outcome nobody knows.
     private(set) var uncertain: [ObjectID: Set<UInt64>] = [:]
-    mutating func doubt(_ id: ObjectID, _ count: UInt64) { uncertain[id, default: []].insert(count) }
 }
 
 /// Clients at work, through any node.
@@ -112,7 +123,7 @@ extension World {
             let count = UInt64(1 + below(4))
             spec.mode = ServiceMode(replicated: ReplicatedMode(replicas: count))
             if below(4) == 0 { spec.taskTemplate.forceUpdate = (spec.taskTemplate.forceUpdate ?? 0) + 1 }
-            clients.doubt(service.id, count)
+            clients.know(service.id, service.spec.mode.replicated?.replicas ?? 0)
             try ask(
                 node, .scale(service.id, count),
                 .updateService(id: service.id, version: service.version.index, spec, ServiceUpdateOptions()))

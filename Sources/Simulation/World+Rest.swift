@@ -41,7 +41,13 @@ extension World {
                 }
                 return "\(service.spec.name) runs \(running.count) of \(wanted): \(states.joined(separator: ", "))"
             }
+            if let busy = tasks.first(where: { $0.isMoving }) {
+                return "task \(busy.id) is \(busy.status.state) and should be \(busy.desiredState)"
+            }
             if service.updateStatus?.state == "updating" { return "\(service.spec.name) is being updated" }
+        }
+        if let lost = store.tasks.sorted.first(where: { store.services[$0.serviceID ?? ""] == nil }) {
+            return "task \(lost.id) has no service"
         }
         return nil
     }
@@ -60,3 +66,11 @@ extension World {
     }
 }
 
+extension SwarmTask {
+    /// Whether something about it will still change by itself.
+    fileprivate var isMoving: Bool {
+        if desiredState == .remove { return true }
+        return !status.state.isTerminal && (desiredState >= .shutdown || status.state != .running)
+            || status.state.isTerminal && desiredState < .shutdown
+    }
+}

@@ -59,7 +59,6 @@ package struct World {
         case heal(String)
         case client
         case join(node: Int)
-        case giveUp(ticket: UInt64)
     }
 
     /// The transcript keeps so many lines.
@@ -205,7 +204,6 @@ package struct World {
             network.cut(links, as: name)
         case .client: try clientActs()
         case .join(let node): join(node)
-        case .giveUp(let ticket): clients.giveUp(ticket)
         }
     }
 

@@ -41,6 +41,7 @@ extension NodeMachine {
             store.cluster != nil
         {
             self.manager?.needsPlan = false
+            self.manager?.planBase = store
             planning = manager.claim
             effects.append(.plan(store, facts, seed: generator.next()))
         }
@@ -62,6 +63,12 @@ extension NodeMachine {
         let payload = codec.encode(write.transaction)
         let effects = raft.receive(.propose(payload: payload, ticket: nextTicket), at: now)
         return early + interpret(effects, at: now, time)
+    }
+
+    /// A plan that came too late must not come too late again.
+    private var isHoldingStatuses: Bool {
+        guard let manager, manager.holdsStatuses else { return false }
+        return planning != nil || !manager.plan.isEmpty
     }
 
     private var view: ClusterView {
@@ -95,7 +102,7 @@ extension NodeMachine {
                 } catch { effects += answer(pending.origin, .failure(error)) }
             }
         }
-        if let (write, messages) = manager?.nextStatuses(store, time: time) {
+        if !isHoldingStatuses, let (write, messages) = manager?.nextStatuses(store, time: time) {
             effects += post(messages)
             if let write { return write }
         }
@@ -108,8 +115,7 @@ extension NodeMachine {
                 return ManagerMachine.InFlight(transaction: Transaction(actions: actions, time: time))
             }
         }
-        guard let plan = manager?.plan, !plan.isEmpty else { return nil }
-        manager?.plan = []
+        guard manager?.plan.isEmpty == false, let plan = manager?.takePlan(store), !plan.isEmpty else { return nil }
         return ManagerMachine.InFlight(transaction: Transaction(actions: plan, time: time), isPlan: true)
     }
 

@@ -26,7 +26,11 @@ struct ManagerMachine: Sendable {
     var statuses: [ObjectID: TaskStatus] = [:]
     var receipts: [Dispatcher.Receipt] = []
     var plan: [StoreAction] = []
+    /// The snapshot that the planner works on or has worked on.
+    var planBase = ObjectStore()
     var needsPlan = true
+    /// The last plan came too late in part: agents' reports wait until the next one is in the log.
+    var holdsStatuses = false
     var revisitAt: Timestamp?
     /// Whether to look at the nodes at once, and when to look again anyway.
     var mustCheckNodes = true
@@ -64,6 +68,46 @@ struct ManagerMachine: Sendable {
         let write = InFlight(
             transaction: Transaction(actions: actions, time: time), statuses: reported, receipts: owed)
         return (write, [])
+    }
+
+    /// The plan as far as it still holds, service by service.
+    ///
+    /// What is decided for one service belongs together: to end a task and to make its successor, or neither.
+    mutating func takePlan(_ store: ObjectStore) -> [StoreAction] {
+        var stale: Set<ObjectID> = []
+        var touched: Set<ObjectID> = []
+        for action in plan {
+            let service = Self.service(of: action, planBase)
+            touched.insert(service)
+            if !Self.holds(action, store) { stale.insert(service) }
+        }
+        for service in touched where planBase.services[service]?.version != store.services[service]?.version {
+            stale.insert(service)
+        }
+        // What is no service's, such as a network's subnet, everything else may build on.
+        let isHopeless = stale.contains("") && !planBase.services.isEmpty
+        let kept = isHopeless ? [] : plan.filter { !stale.contains(Self.service(of: $0, planBase)) }
+        plan = []
+        holdsStatuses = !stale.isEmpty
+        if !stale.isEmpty { needsPlan = true }
+        return kept
+    }
+
+    private static func service(of action: StoreAction, _ base: ObjectStore) -> ObjectID {
+        switch action {
+        case .create(.task(let task)), .update(.task(let task)): task.serviceID ?? ""
+        case .create(.service(let service)), .update(.service(let service)): service.id
+        case .remove(.task, let id): base.tasks[id]?.serviceID ?? ""
+        case .create, .update, .remove: ""
+        }
+    }
+
+    private static func holds(_ action: StoreAction, _ store: ObjectStore) -> Bool {
+        switch action {
+        case .create(let object): store.object(object.kind, object.id) == nil
+        case .update(let object): store.object(object.kind, object.id)?.version == object.version
+        case .remove(let kind, let id): store.object(kind, id) != nil
+        }
     }
 
     /// A write did not go into the log, but may be tried again.
