@@ -59,7 +59,7 @@ struct Checker {
         for (id, possible) in clients.replicas {
             guard let service = truth.services[id], let count = service.spec.mode.replicated?.replicas else { continue }
             let uncertain = clients.uncertain[id] ?? []
-            guard possible.contains(count) || uncertain.contains(count) else {
+            guard possible.contains(where: { $0.count == count }) || uncertain.contains(count) else {
                 throw Violation(text: "service \(id) has \(count) replicas, which nobody asked for last")
             }
         }

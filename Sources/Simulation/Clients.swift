@@ -17,6 +17,12 @@ struct Clients {
     struct Open {
         var node: Int
         var operation: Operation
+        /// What had been answered when it was asked.
+        var answers: Int
+    }
+    struct Replicas {
+        var count: UInt64
+        var answer: Int
     }
 
     private(set) var open: [UInt64: Open] = [:]
@@ -25,7 +31,8 @@ struct Clients {
     private(set) var removalAsked: Set<ObjectID> = []
     private(set) var removed: Set<ObjectID> = []
     /// Numbers of replicas that each service may have now.
-    private(set) var replicas: [ObjectID: Set<UInt64>] = [:]
+    private(set) var replicas: [ObjectID: [Replicas]] = [:]
+    private var answers = 0
     private(set) var acknowledged = 0
     private(set) var refused = 0
     private var joined: [UInt64: Int] = [:]
@@ -35,7 +42,7 @@ struct Clients {
 
     mutating func begin(_ operation: Operation, at node: Int) -> UInt64 {
         nextTicket += 1
-        open[nextTicket] = Open(node: node, operation: operation)
+        open[nextTicket] = Open(node: node, operation: operation, answers: answers)
         if case .remove(let id) = operation { removalAsked.insert(id) }
         return nextTicket
     }
@@ -54,7 +61,7 @@ struct Clients {
     }
 
     /// What a service has before anybody scales it.
-    mutating func know(_ id: ObjectID, _ count: UInt64) { if replicas[id] == nil { replicas[id] = [count] } }
+    mutating func know(_ id: ObjectID, _ count: UInt64) { if replicas[id] == nil { replicas[id] = [Replicas(count: count, answer: 0)] } }
 
     mutating func takeRead(_ ticket: UInt64) -> UInt64? {
         guard case .read(let floor)? = open.removeValue(forKey: ticket)?.operation else { return nil }
@@ -66,10 +73,11 @@ struct Clients {
         _ ticket: UInt64, by node: Int, _ result: Result<ControlResponse, SwarmError>, _ checker: Checker
     ) throws(Violation) {
         guard let entry = open.removeValue(forKey: ticket) else { return }
+        answers += 1
         switch result {
         case .success(let response):
             acknowledged += 1
-            try succeeded(entry.operation, response, ticket, checker)
+            try succeeded(entry, response, ticket, checker)
         case .failure(let error):
             refused += 1
             if error.code == .unavailable { doubt(entry.operation) }
@@ -79,9 +87,9 @@ struct Clients {
     }
 
     private mutating func succeeded(
-        _ operation: Operation, _ response: ControlResponse, _ ticket: UInt64, _ checker: Checker
+        _ entry: Open, _ response: ControlResponse, _ ticket: UInt64, _ checker: Checker
     ) throws(Violation) {
-        switch operation {
+        switch entry.operation {
         case .create:
             guard case .created(let id, _) = response else { return }
             guard let index = checker.createdAt[id] else {
@@ -91,9 +99,9 @@ struct Clients {
             created.append(id)
         case .remove(let id): removed.insert(id)
         case .scale(let id, let count):
-            var possible: Set<UInt64> = [count]
-            for case .scale(id, let other) in open.values.map(\.operation) { possible.insert(other) }
-            replicas[id] = possible
+            // What was answered while this was under way may have been agreed before it or after.
+            let overlapping = (replicas[id] ?? []).filter { $0.answer > entry.answers }
+            replicas[id] = overlapping + [Replicas(count: count, answer: answers)]
         case .join(let node): joined[ticket] = node
         case .changeNode, .read: break
         }

@@ -32,6 +32,7 @@ struct SimulatedNode {
     /// Added to virtual time for the wall clock.
     var skew: Int64 = 0
     var wakeAt: Int64 = .max
+    var wakes: (second: Int64, count: Int) = (0, 0)
     /// The last moment at which a fault touched the node.
     var troubledAt: Int64 = 0
 

@@ -82,6 +82,8 @@ package struct World {
     var openExchanges: [UInt64: (from: Int, boot: Int, ticket: UInt64)] = [:]
     var nextTicket: UInt64 = 1
     package private(set) var steps = 0
+    /// Prints every step as it happens.
+    package var isVerbose = false
     var transcript: [String] = []
     package private(set) var digest: UInt64 = 0xcbf2_9ce4_8422_2325
 
@@ -103,6 +105,7 @@ package struct World {
     }
 
     mutating func note(_ text: String) {
+        if isVerbose { print("\(now / 1_000_000) ms  \(text)") }
         let line = "\(now / 1_000_000) ms  \(text)"
         for byte in line.utf8 { digest = (digest ^ UInt64(byte)) &* 0x100_0000_01b3 }
         transcript.append(line)
@@ -168,6 +171,7 @@ package struct World {
         case .wake(let node, let boot):
             guard nodes[node].boot == boot, nodes[node].wakeAt <= now else { return }
             nodes[node].wakeAt = .max
+            try checkSpin(node)
             try step(node, .deadlineReached)
         case .event(let node, let boot, let event):
             guard nodes[node].boot == boot else { return }
@@ -205,6 +209,14 @@ package struct World {
         case .client: try clientActs()
         case .join(let node): join(node)
         }
+    }
+
+    /// A machine that asks to be woken again and again does nothing but that.
+    private mutating func checkSpin(_ node: Int) throws(Violation) {
+        let second = now / 1_000_000_000
+        if nodes[node].wakes.second != second { nodes[node].wakes = (second, 0) }
+        nodes[node].wakes.count += 1
+        if nodes[node].wakes.count > 1000 { throw Violation(text: "\(nodes[node].id) wakes 1000 times in a second") }
     }
 
     /// One event to one machine, its effects, and a look at the result. A paused machine gets it later.

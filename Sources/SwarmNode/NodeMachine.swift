@@ -109,6 +109,11 @@ package struct NodeMachine: Sendable {
     package var term: Term { raft.hardState.term }
     package var commitIndex: LogIndex { raft.commitIndex }
     package var voters: Set<MemberID> { raft.membership.voters }
+    /// Whether consensus needs to be woken: a single member has nobody to send heartbeats to, and who was dismissed
+    /// does not campaign. A leader that removes itself leads until that is agreed.
+    private var keepsTime: Bool {
+        (isManager || raft.isLeader) && !raft.membership.members.subtracting([raft.id]).isEmpty
+    }
     /// The node that leads, as far as this one knows.
     package var leaderID: ObjectID? { manager?.claim.nodeID ?? knownLeader?.nodeID }
 
@@ -120,8 +125,7 @@ package struct NodeMachine: Sendable {
             let wait = max(.zero, instant - now)
             next = next.map { min($0, wait) } ?? wait
         }
-        // A single member has nobody to send heartbeats to.
-        if raft.membership.members.count > 1, isManager { consider(raft.nextDeadline) }
+        if keepsTime { consider(raft.nextDeadline) }
         consider(gossip?.nextDeadline)
         consider(session.nextDeadline)
         if manager == nil { consider(waiting.map(\.failsAt).min()) }
@@ -158,7 +162,7 @@ package struct NodeMachine: Sendable {
 
     private mutating func deadline(at now: Instant, time: Timestamp) -> [NodeEffect] {
         var effects: [NodeEffect] = []
-        if let due = raft.nextDeadline, due <= now, isManager, raft.membership.members.count > 1 {
+        if let due = raft.nextDeadline, due <= now, keepsTime {
             effects += interpret(raft.receive(.deadlineReached, at: now), at: now, time)
         }
         if let due = gossip?.nextDeadline, due <= now { effects += hear(.deadlineReached, at: now, time: time) }

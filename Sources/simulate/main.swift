@@ -6,6 +6,7 @@ func run(_ seed: UInt64) -> Bool {
     plan.managers = [3, 3, 5, 1][Int(seed % 4)]
     plan.workers = Int(seed / 4 % 4)
     var world = World(seed: seed, plan: plan)
+    world.isVerbose = CommandLine.arguments.contains("--verbose")
     do throws(Violation) {
         try world.run()
         print("seed \(seed): well after \(world.steps) steps, digest \(world.digest)")

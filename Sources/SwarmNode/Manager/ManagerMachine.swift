@@ -45,6 +45,8 @@ struct ManagerMachine: Sendable {
     }
 
     func nextDeadline(now: Instant, time: Timestamp) -> Duration? {
+        // What is under way is waited for first.
+        guard inFlight == nil else { return nil }
         let planning = revisitAt.map { max(.zero, $0 - time) }
         let nodes = checkNodesAt.map { max(.zero, $0 - now) }
         guard let planning, let nodes else { return planning ?? nodes }
