@@ -22,6 +22,12 @@ package struct WorldPlan: Sendable {
     package var worldMutations: WorldMutations = []
 
     package init() {}
+
+    /// The size of the cluster is drawn from the seed too.
+    package init(seed: UInt64) {
+        managers = [3, 3, 5, 1][Int(seed % 4)]
+        workers = Int(seed / 4 % 4)
+    }
 }
 
 /// Wrong turns that belong to no single machine.

@@ -117,4 +117,5 @@ package struct NodeMutations: OptionSet, Sendable {
     package static let answersBeforeAgreement = NodeMutations(rawValue: 1 << 4)
     package static let readsWithoutAsking = NodeMutations(rawValue: 1 << 5)
     package static let resendsUnansweredRequests = NodeMutations(rawValue: 1 << 6)
+    package static let appliesPlansInPart = NodeMutations(rawValue: 1 << 7)
 }

@@ -115,6 +115,10 @@ extension NodeMachine {
                 return ManagerMachine.InFlight(transaction: Transaction(actions: actions, time: time))
             }
         }
+        if mutations.contains(.appliesPlansInPart), let plan = manager?.plan, !plan.isEmpty {
+            manager?.plan = []
+            return ManagerMachine.InFlight(transaction: Transaction(actions: plan, time: time), isPlan: true)
+        }
         guard manager?.plan.isEmpty == false, let plan = manager?.takePlan(store), !plan.isEmpty else { return nil }
         return ManagerMachine.InFlight(transaction: Transaction(actions: plan, time: time), isPlan: true)
     }
