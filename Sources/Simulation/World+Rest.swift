@@ -47,7 +47,7 @@ extension World {
             if service.updateStatus?.state == "updating" { return "\(service.spec.name) is being updated" }
         }
         if let lost = store.tasks.sorted.first(where: { store.services[$0.serviceID ?? ""] == nil }) {
-            return "task \(lost.id) has no service"
+            return "task \(lost.id) on \(lost.nodeID ?? "-") has no service: \(lost.status.state)->\(lost.desiredState)"
         }
         return nil
     }

@@ -58,6 +58,9 @@ package struct AgentMachine: Sendable {
     /// Tasks that wait for a network version, and for what.
     var waiting: [(version: UInt64, task: ObjectID, event: TaskEvent)] = []
     private var found: [String: ContainerInfo]?
+    /// Exits that were heard of before it was known what the runtime holds.
+    private var earlyExits: [String: Int] = [:]
+    private static let earlyExitsMax = 4096
     private var isLeaving = false
     var unreachable: Set<ObjectID> = []
     var generator: SeededGenerator
@@ -78,6 +81,11 @@ package struct AgentMachine: Sendable {
             found = Dictionary(
                 containers.compactMap { info in info.labels[Label.taskID].map { ($0, info) } },
                 uniquingKeysWith: { first, _ in first })
+            for (task, info) in found ?? [:] {
+                guard let code = earlyExits[info.id] else { continue }
+                markExited(task, code)
+            }
+            earlyExits = [:]
             for info in containers where info.labels[Label.taskID] != nil {
                 guard let text = info.labels[Label.localAddress], let address = IPv4Address(text) else {
                     continue
@@ -197,6 +205,7 @@ package struct AgentMachine: Sendable {
     }
 
     private mutating func observe(_ event: ContainerEvent, at time: Timestamp) -> [AgentEffect] {
+        noteUnadopted(event)
         switch event {
         case .started, .runtimeRestarted: return []
         case .exited(let containerID, let code, let oomKilled, _):
@@ -213,6 +222,28 @@ package struct AgentMachine: Sendable {
             }
             return step(id, at: time) { $0.receive(event, at: time) }
         }
+    }
+
+    /// What happens to a container before its task is known here must not be lost: it is adopted as it is then.
+    private mutating func noteUnadopted(_ event: ContainerEvent) {
+        switch event {
+        case .started, .runtimeRestarted: break
+        case .exited(let containerID, let code, _, _):
+            guard taskIDsByContainer[containerID] == nil else { return }
+            if found == nil, earlyExits.count < Self.earlyExitsMax { earlyExits[containerID] = code }
+            guard let task = found?.first(where: { $0.value.id == containerID })?.key else { return }
+            markExited(task, code)
+        case .health(let containerID, let status, _):
+            guard taskIDsByContainer[containerID] == nil,
+                let task = found?.first(where: { $0.value.id == containerID })?.key
+            else { return }
+            found?[task]?.health = status
+        }
+    }
+
+    private mutating func markExited(_ task: ObjectID, _ code: Int) {
+        found?[task]?.state = .exited
+        found?[task]?.exitCode = code
     }
 
     private mutating func networkApplied(
