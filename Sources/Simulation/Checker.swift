@@ -58,7 +58,8 @@ struct Checker {
         }
         for (id, possible) in clients.replicas {
             guard let service = truth.services[id], let count = service.spec.mode.replicated?.replicas else { continue }
-            let uncertain = clients.uncertain[id] ?? []
+            var uncertain = clients.uncertain[id] ?? []
+            for case .scale(id, let asked) in clients.open.values.map(\.operation) { uncertain.insert(asked) }
             guard possible.contains(where: { $0.count == count }) || uncertain.contains(count) else {
                 throw Violation(text: "service \(id) has \(count) replicas, which nobody asked for last")
             }

@@ -132,6 +132,7 @@ extension World {
             spec.mode = ServiceMode(replicated: ReplicatedMode(replicas: count))
             if below(4) == 0 { spec.taskTemplate.forceUpdate = (spec.taskTemplate.forceUpdate ?? 0) + 1 }
             clients.know(service.id, service.spec.mode.replicated?.replicas ?? 0)
+            note("scale \(service.id) to \(count)")
             try ask(
                 node, .scale(service.id, count),
                 .updateService(id: service.id, version: service.version.index, spec, ServiceUpdateOptions()))

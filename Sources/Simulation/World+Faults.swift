@@ -14,7 +14,12 @@ extension World {
         guard !members.isEmpty else { return }
         let node = members[below(members.count)]
         let length = milliseconds(200...6000)
-        switch below(14) {
+        switch below(16) {
+        case 14: isolateLeader(members, length)
+        case 15:
+            // Plans that take longer than a leadership.
+            planDelay = below(2) == 0 ? 60 : 6000
+            note("plans take up to \(planDelay) ms")
         case 0, 1:
             crash(node, losingContainers: below(4) == 0)
             schedule(.restart(node: node), after: length)
@@ -73,6 +78,21 @@ extension World {
         schedule(.heal(name), after: length)
     }
 
+    /// The leader hears nobody and still sends: it goes on for a moment as if nothing had happened.
+    private mutating func isolateLeader(_ members: [Int], _ length: Int64) {
+        guard let leader = members.first(where: { nodes[$0].machine?.isLeader == true }) else { return }
+        let links = Set(members.filter { $0 != leader }.map { Network.Link(from: $0, to: leader) })
+        let name = "deaf leader \(now)"
+        note("\(nodes[leader].id) leads and is deaf")
+        network.cut(links, as: name)
+        if below(2) == 0 {
+            let own = Set(members.filter { $0 != leader }.map { Network.Link(from: leader, to: $0) })
+            network.clog(own, by: milliseconds(500...2500), as: name)
+        }
+        trouble(members, until: now + length)
+        schedule(.heal(name), after: length)
+    }
+
     private mutating func flap(_ node: Int, _ members: [Int]) {
         var links: Set<Network.Link> = []
         for other in members where other != node {
@@ -113,6 +133,7 @@ extension World {
         note("calm")
         isCalm = true
         armedCrash = nil
+        planDelay = 5
         network.calm()
         for node in nodes.indices {
             nodes[node].isDiskSlow = false

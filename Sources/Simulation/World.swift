@@ -82,6 +82,8 @@ package struct World {
     var checker = Checker()
     var isCalm = false
     var runtimeFailures = 0
+    /// Milliseconds that a plan may take.
+    var planDelay: Int64 = 60
     /// A node that dies after so many more effects.
     var armedCrash: (node: Int, effects: Int)?
     /// Exchanges that wait for an answer: who asked, by the answerer's ticket.
@@ -348,7 +350,7 @@ package struct World {
         for batch in nodes[node].pending.prefix(kept) { nodes[node].write(batch) }
         nodes[node].pending = []
         if plan.worldMutations.contains(.liesAboutSyncing) {
-            nodes[node].disk.entries.removeLast(min(3, nodes[node].disk.entries.count))
+            nodes[node].disk.entries.removeLast(min(30, nodes[node].disk.entries.count))
         }
         nodes[node].machine = nil
         nodes[node].boot += 1
