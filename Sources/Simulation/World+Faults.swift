@@ -15,10 +15,11 @@ extension World {
         let node = members[below(members.count)]
         let length = milliseconds(200...6000)
         switch below(16) {
-        case 14: isolateLeader(members, length)
+        case 13: deafenLeaders()
+        case 14: delayLeader(members, length)
         case 15:
             // Plans that take longer than a leadership.
-            planDelay = below(2) == 0 ? 60 : 6000
+            planDelay = below(3) == 0 ? 60 : 6000
             note("plans take up to \(planDelay) ms")
         case 0, 1:
             crash(node, losingContainers: below(4) == 0)
@@ -78,19 +79,30 @@ extension World {
         schedule(.heal(name), after: length)
     }
 
-    /// The leader hears nobody and still sends: it goes on for a moment as if nothing had happened.
-    private mutating func isolateLeader(_ members: [Int], _ length: Int64) {
-        guard let leader = members.first(where: { nodes[$0].machine?.isLeader == true }) else { return }
+    /// One leader after another hears nobody and still sends: leadership comes back to where it was.
+    private mutating func deafenLeaders() {
+        note("leaders go deaf one after the other")
+        for round in 0..<3 { schedule(.deafen, after: Int64(round) * milliseconds(1500...2000)) }
+    }
+
+    mutating func deafenLeader() {
+        let members = nodes.indices.filter { nodes[$0].isMember && !nodes[$0].isRemoved }
+        guard !isCalm, let leader = members.first(where: { nodes[$0].machine?.isLeader == true }) else { return }
         let links = Set(members.filter { $0 != leader }.map { Network.Link(from: $0, to: leader) })
-        let name = "deaf leader \(now)"
         note("\(nodes[leader].id) leads and is deaf")
-        network.cut(links, as: name)
-        if below(2) == 0 {
-            let own = Set(members.filter { $0 != leader }.map { Network.Link(from: leader, to: $0) })
-            network.clog(own, by: milliseconds(500...2500), as: name)
-        }
+        network.cut(links, as: "deaf leader \(now)")
+        trouble(members, until: now + 1_600_000_000)
+        schedule(.heal("deaf leader \(now)"), after: milliseconds(1300...1600))
+    }
+
+    /// What the leader says comes so late that others lead by then.
+    private mutating func delayLeader(_ members: [Int], _ length: Int64) {
+        guard let leader = members.first(where: { nodes[$0].machine?.isLeader == true }) else { return }
+        let links = Set(members.filter { $0 != leader }.map { Network.Link(from: leader, to: $0) })
+        note("\(nodes[leader].id) leads, and what it says comes late")
+        network.clog(links, by: milliseconds(1500...4000), as: "late leader \(now)")
         trouble(members, until: now + length)
-        schedule(.heal(name), after: length)
+        schedule(.heal("late leader \(now)"), after: length)
     }
 
     private mutating func flap(_ node: Int, _ members: [Int]) {

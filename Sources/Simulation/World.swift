@@ -63,6 +63,7 @@ package struct World {
         case fault
         case cut(String, Set<Network.Link>)
         case heal(String)
+        case deafen
         case client
         case join(node: Int)
     }
@@ -185,7 +186,12 @@ package struct World {
             guard nodes[node].boot == boot else { return }
             try step(node, event)
         case .peer(let message, let from, let to):
+            let before = nodes[to].machine?.session
             try step(to, .peer(message, from: nodes[from].id))
+            guard case .toAgent(.update(let update)) = message, let before, let after = nodes[to].machine?.session,
+                let leader = before.leader, update.session.leader < leader, after.assignment != before.assignment
+            else { return }
+            throw Violation(text: "\(nodes[to].id) obeys \(nodes[from].id), which was deposed")
         case .datagram(let datagram, let from, let to):
             try step(to, .gossip(.received(datagram, from: address(of: from))))
         case .exchange(let state, let ticket, let from, let to, let boot):
@@ -214,6 +220,7 @@ package struct World {
         case .cut(let name, let links):
             guard !isCalm else { return }
             network.cut(links, as: name)
+        case .deafen: deafenLeader()
         case .client: try clientActs()
         case .join(let node): join(node)
         }

@@ -188,6 +188,7 @@ package struct NodeMachine: Sendable {
             manager?.needsPlan = true
             return
         }
+        if !isCurrent { manager?.planBase = store }
         manager?.plan = result.actions
         manager?.revisitAt = result.revisitAt
     }
