@@ -11,7 +11,10 @@ extension World {
     /// The first thing that is not; nil at rest.
     package func unsettled() -> String? {
         let leading = nodes.indices.filter { nodes[$0].machine?.isLeader == true }
-        guard leading.count == 1, let leader = nodes[leading[0]].machine else { return "\(leading.count) nodes lead" }
+        guard leading.count == 1, let leader = nodes[leading[0]].machine else { 
+            let states = nodes.map { "\($0.id): \($0.machine?.consensusSummary ?? "down")" }
+            return "\(leading.count) nodes lead: \(states.joined(separator: "; "))"
+        }
         let store = leader.store
         for node in nodes where node.isMember && !node.isRemoved {
             guard let machine = node.machine else { return "\(node.id) is not up" }

@@ -188,8 +188,9 @@ extension NodeMachine {
         return post(messages)
     }
 
+    /// Who certainly takes part: a change that is not agreed yet may still come to nothing.
     var managerIDs: [ObjectID] {
-        let members = raft.membership.members
+        let members = raft.membership(at: raft.commitIndex).members
         return store.nodes.sorted.map(\.id).filter { members.contains(Self.memberID(of: $0)) }
     }
 

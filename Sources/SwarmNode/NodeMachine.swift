@@ -109,6 +109,15 @@ package struct NodeMachine: Sendable {
     package var term: Term { raft.hardState.term }
     package var commitIndex: LogIndex { raft.commitIndex }
     package var voters: Set<MemberID> { raft.membership.voters }
+    /// The state of consensus in a line, for transcripts.
+    package var consensusSummary: String {
+        let members = raft.membership
+        func names(_ set: Set<MemberID>) -> String { set.map { nodeIDs[$0] ?? String($0) }.sorted().joined(separator: " ") }
+        return "term \(raft.hardState.term) last \(raft.log.lastIndex) commit \(raft.commitIndex) "
+            + "voters [\(names(members.voters))] before [\(names(members.outgoing))] "
+            + "learners [\(names(members.learners))]\(isDismissed ? " dismissed" : "")"
+    }
+
     /// Whether consensus needs to be woken: a single member has nobody to send heartbeats to, and who was dismissed
     /// does not campaign. A leader that removes itself leads until that is agreed.
     private var keepsTime: Bool {
