@@ -19,6 +19,8 @@ package struct Dispatcher: Sendable {
         /// To be put into the log; then ``Dispatcher/committed(_:)`` with the receipt.
         package var statuses: [ObjectID: TaskStatus] = [:]
         package var receipt: Receipt?
+
+        package init() {}
     }
     /// Whom to tell that statuses are in the log.
     package struct Receipt: Sendable, Equatable {

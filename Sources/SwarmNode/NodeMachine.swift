@@ -118,10 +118,11 @@ package struct NodeMachine: Sendable {
             + "learners [\(names(members.learners))]\(isDismissed ? " dismissed" : "")"
     }
 
-    /// Whether consensus needs to be woken: a single member has nobody to send heartbeats to, and who was dismissed
+    /// Whether consensus needs to be woken: a single leader has nobody to send heartbeats to, and who was dismissed
     /// does not campaign. A leader that removes itself leads until that is agreed.
     private var keepsTime: Bool {
-        (isManager || raft.isLeader) && !raft.membership.members.subtracting([raft.id]).isEmpty
+        (isManager || raft.isLeader)
+            && (!raft.isLeader || !raft.membership.members.subtracting([raft.id]).isEmpty)
     }
     /// The node that leads, as far as this one knows.
     package var leaderID: ObjectID? { manager?.claim.nodeID ?? knownLeader?.nodeID }
