@@ -59,6 +59,7 @@ import Testing
         world.begin()
         try world.advance(to: 6_000_000_000)
         try world.createService(replicas: 4)
+        try world.advance(by: 3_000_000_000)
         try world.settle()
         return world
     }
