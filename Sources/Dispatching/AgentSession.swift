@@ -52,7 +52,9 @@ package struct AgentSession: Sendable {
         nodeID: ObjectID, epoch: UInt64, seed: UInt64, configuration: DispatchConfiguration = .init(),
         managers: [ObjectID] = []
     ) {
-        (self.nodeID, self.epoch, self.configuration, self.managers) = (nodeID, epoch, configuration, managers)
+        (self.nodeID, self.epoch, self.configuration, self.managers) = (
+            nodeID, epoch, configuration, managers
+        )
         generator = SeededGenerator(seed: seed)
         attempt = generator.next() >> 1
         backoff = Backoff(initial: configuration.retryInitial, maximum: configuration.retryMax)
@@ -147,7 +149,9 @@ package struct AgentSession: Sendable {
 
     // MARK: Messages
 
-    private mutating func receive(_ message: DispatchMessage, from source: ObjectID, at now: Instant) -> [Effect] {
+    private mutating func receive(_ message: DispatchMessage, from source: ObjectID, at now: Instant)
+        -> [Effect]
+    {
         switch message {
         case .leader(let claim): return claim.nodeID == source ? follow(claim, at: now) : []
         case .notLeader(let claim): return claim.map { follow($0, at: now) } ?? []
@@ -208,7 +212,8 @@ package struct AgentSession: Sendable {
         heardAt = now
         version = update.version
         managers = update.managers
-        var changed = assignmentEpoch == epoch ? assignment ?? Assignment(nodeID: nodeID) : Assignment(nodeID: nodeID)
+        var changed =
+            assignmentEpoch == epoch ? assignment ?? Assignment(nodeID: nodeID) : Assignment(nodeID: nodeID)
         changed.apply(update.delta)
         (assignment, assignmentEpoch) = (changed, epoch)
         return effects + [.assign(changed)] + report(at: now)
@@ -236,11 +241,15 @@ package struct AgentSession: Sendable {
             guard now - waiting.at >= configuration.statusPatience, !isOwnLeader else { return [] }
             waiting.at = now
             sent = waiting
-            return [.send(.statuses(session, number: waiting.number, waiting.statuses), to: session.leader.nodeID)]
+            return [
+                .send(.statuses(session, number: waiting.number, waiting.statuses), to: session.leader.nodeID)
+            ]
         }
         guard !unsent.isEmpty else { return [] }
         var batch: [ObjectID: TaskStatus] = [:]
-        for id in unsent.keys.sorted().prefix(configuration.statusesPerBatch) { batch[id] = unsent.removeValue(forKey: id) }
+        for id in unsent.keys.sorted().prefix(configuration.statusesPerBatch) {
+            batch[id] = unsent.removeValue(forKey: id)
+        }
         let number = nextNumber
         nextNumber += 1
         sent = (number, batch, now)

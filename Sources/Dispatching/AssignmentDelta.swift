@@ -68,7 +68,9 @@ struct Fingerprint {
     private(set) var value: UInt64 = 0xcbf2_9ce4_8422_2325
 
     mutating func mix(_ word: UInt64) {
-        for shift in stride(from: 0, to: 64, by: 8) { value = (value ^ (word >> UInt64(shift) & 255)) &* 0x100_0000_01b3 }
+        for shift in stride(from: 0, to: 64, by: 8) {
+            value = (value ^ (word >> UInt64(shift) & 255)) &* 0x100_0000_01b3
+        }
     }
     mutating func mix(_ text: String) {
         for byte in text.utf8 { value = (value ^ UInt64(byte)) &* 0x100_0000_01b3 }

@@ -64,7 +64,9 @@ package struct Dispatcher: Sendable {
     ) -> [Outgoing] {
         var messages: [Outgoing] = []
         for node in store.nodes.sorted.map(\.id) {
-            if announced.insert(node).inserted { messages.append(Outgoing(node: node, message: .leader(claim))) }
+            if announced.insert(node).inserted {
+                messages.append(Outgoing(node: node, message: .leader(claim)))
+            }
             guard sessions[node] != nil, nodes.map({ $0.contains(node) }) ?? true else { continue }
             messages += refresh(node, store, managers: managers, at: now)
         }
@@ -113,12 +115,15 @@ package struct Dispatcher: Sendable {
     // MARK: Up
 
     package mutating func receive(
-        _ message: AgentMessage, from node: ObjectID, _ store: ObjectStore, managers: [ObjectID], at now: Instant
+        _ message: AgentMessage, from node: ObjectID, _ store: ObjectStore, managers: [ObjectID],
+        at now: Instant
     ) -> Outcome {
         var outcome = Outcome()
         guard store.nodes[node] != nil else {
             // Before its first objects are there, a cluster knows no node at all.
-            if store.cluster != nil { outcome.messages = [Outgoing(node: node, message: .nodeUnknown(claim))] }
+            if store.cluster != nil {
+                outcome.messages = [Outgoing(node: node, message: .nodeUnknown(claim))]
+            }
             return outcome
         }
         switch message {
@@ -207,7 +212,9 @@ package struct Dispatcher: Sendable {
     }
 
     private func silenceLimits(of node: ObjectID) -> (dead: Duration, alive: Duration) {
-        guard lastHeard[node] == nil else { return (configuration.silenceConfirmation, configuration.silenceMax) }
+        guard lastHeard[node] == nil else {
+            return (configuration.silenceConfirmation, configuration.silenceMax)
+        }
         if mutations.contains(.grantsNoGrace) { return (.milliseconds(50), .milliseconds(50)) }
         return (configuration.deathGrace, configuration.leaderChangeGrace)
     }

@@ -33,7 +33,9 @@ struct Agenda<Item> {
     }
 
     mutating func popFirst() -> (at: Instant, item: Item)? {
-        guard let first = keys.first, let item = items[first.slot], let last = keys.popLast() else { return nil }
+        guard let first = keys.first, let item = items[first.slot], let last = keys.popLast() else {
+            return nil
+        }
         items[first.slot] = nil
         free.append(first.slot)
         guard !keys.isEmpty else { return (Instant(nanoseconds: first.at), item) }

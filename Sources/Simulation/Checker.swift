@@ -32,9 +32,12 @@ struct Checker {
 
     // MARK: Tasks on their nodes
 
-    func checkStop(of task: ObjectID, _ container: String, on node: SimulatedNode, _ now: Int64) throws(Violation) {
+    func checkStop(of task: ObjectID, _ container: String, on node: SimulatedNode, _ now: Int64)
+        throws(Violation)
+    {
         guard node.containers[container]?.info.state == .running, !leaving.contains(node.id) else { return }
-        guard let wanted = truth.tasks[task], wanted.desiredState < .shutdown, !wanted.status.state.isTerminal else {
+        guard let wanted = truth.tasks[task], wanted.desiredState < .shutdown, !wanted.status.state.isTerminal
+        else {
             return
         }
         throw Violation(text: "\(node.id) stops task \(task), which is healthy and wanted")
@@ -45,7 +48,8 @@ struct Checker {
     func checkRead(_ floor: UInt64?, _ result: Result<ObjectStore, SwarmError>) throws(Violation) {
         guard let floor, case .success(let store) = result else { return }
         guard store.index >= floor else {
-            throw Violation(text: "a read saw index \(store.index) after index \(floor) had been acknowledged")
+            throw Violation(
+                text: "a read saw index \(store.index) after index \(floor) had been acknowledged")
         }
     }
 
@@ -57,7 +61,9 @@ struct Checker {
             throw Violation(text: "the removal of service \(id) was acknowledged and is lost")
         }
         for (id, possible) in clients.replicas {
-            guard let service = truth.services[id], let count = service.spec.mode.replicated?.replicas else { continue }
+            guard let service = truth.services[id], let count = service.spec.mode.replicated?.replicas else {
+                continue
+            }
             var uncertain = clients.uncertain[id] ?? []
             for case .scale(id, let asked) in clients.open.values.map(\.operation) { uncertain.insert(asked) }
             guard possible.contains(where: { $0.count == count }) || uncertain.contains(count) else {
@@ -84,7 +90,8 @@ struct Checker {
         let before = truth
         truth = store
         try compareTasks(before, store)
-        for node in store.nodes.sorted where node.status.state == "down" && before.nodes[node.id]?.status.state != "down" {
+        for node in store.nodes.sorted
+        where node.status.state == "down" && before.nodes[node.id]?.status.state != "down" {
             try world.checkDown(node)
         }
         try checkAddresses(store)
@@ -92,17 +99,22 @@ struct Checker {
     }
 
     private mutating func compareTasks(_ before: ObjectStore, _ after: ObjectStore) throws(Violation) {
-        for service in after.services.sorted where createdAt[service.id] == nil { createdAt[service.id] = after.index }
+        for service in after.services.sorted where createdAt[service.id] == nil {
+            createdAt[service.id] = after.index
+        }
         for task in after.tasks.sorted {
             let old = before.tasks[task.id]
             guard old?.version != task.version else { continue }
             if let old, task.status.state < old.status.state || task.desiredState < old.desiredState {
-                throw Violation(text: "task \(task.id) goes back from \(old.status.state) to \(task.status.state)")
+                throw Violation(
+                    text: "task \(task.id) goes back from \(old.status.state) to \(task.status.state)")
             }
             if task.status.message == Self.forged {
                 throw Violation(text: "the status of task \(task.id) came from a node that does not run it")
             }
-            if task.status.state >= .assigned, (old?.status.state ?? .new) < .assigned, !task.status.state.isTerminal {
+            if task.status.state >= .assigned, (old?.status.state ?? .new) < .assigned,
+                !task.status.state.isTerminal
+            {
                 try checkPlacement(task, after)
             }
         }
@@ -151,7 +163,9 @@ struct Checker {
                             + "made \($0.createdAt) changed at \($0.version.index)"
                     }
                     throw Violation(
-                        text: "slot \(task.slot ?? 0) of \(service.spec.name) has \(other) and \(task.id): \(tasks)")
+                        text:
+                            "slot \(task.slot ?? 0) of \(service.spec.name) has \(other) and \(task.id): \(tasks)"
+                    )
                 }
                 wanted[task.slot ?? 0] = task.id
             }
@@ -176,7 +190,9 @@ extension World {
             if checker.leaders[key] == nil { note("\(nodes[node].id) leads in term \(machine.term)") }
             checker.leaders[key] = node
         }
-        if machine.epoch == checker.epoch, machine.store.index != (checker.indexes[node] ?? 0), machine.store.index > 0 {
+        if machine.epoch == checker.epoch, machine.store.index != (checker.indexes[node] ?? 0),
+            machine.store.index > 0
+        {
             var checker = checker
             let world = self
             try checker.advance(machine.store, by: node, world)
@@ -198,25 +214,34 @@ extension World {
         }
         guard case .peer(.toAgent, _) = event, let session = machine.session.session else { return }
         let key = Checker.StreamKey(session: session, version: machine.session.version)
-        guard let meant = checker.sent[key], let held = machine.session.assignment, meant != held else { return }
+        guard let meant = checker.sent[key], let held = machine.session.assignment, meant != held else {
+            return
+        }
         throw Violation(
             text: "\(machine.nodeID) holds another assignment than its leader sent as version \(key.version)")
     }
 
     /// Nobody sends traffic to a node that it holds for dead.
-    private func checkEndpoints(_ machine: NodeMachine, _ node: Int, _ effects: [NodeEffect]) throws(Violation) {
+    private func checkEndpoints(_ machine: NodeMachine, _ node: Int, _ effects: [NodeEffect])
+        throws(Violation)
+    {
         guard let assignment = machine.session.assignment else { return }
         var networking = nodes[node].networking
         for case .agent(.applyNetworking(let wanted, _, _)) in effects { networking = wanted }
         let backends = Set(networking.networks.values.flatMap(\.services).flatMap(\.backends))
         var alive: Set<IPv4Address> = []
-        for endpoint in assignment.services.flatMap(\.remote) where !machine.deadNodes.contains(endpoint.nodeID) {
+        for endpoint in assignment.services.flatMap(\.remote)
+        where !machine.deadNodes.contains(endpoint.nodeID) {
             alive.formUnion(endpoint.addresses.values)
         }
-        for endpoint in assignment.services.flatMap(\.remote) where machine.deadNodes.contains(endpoint.nodeID) {
-            for address in endpoint.addresses.values where backends.contains(address) && !alive.contains(address) {
+        for endpoint in assignment.services.flatMap(\.remote)
+        where machine.deadNodes.contains(endpoint.nodeID) {
+            for address in endpoint.addresses.values
+            where backends.contains(address) && !alive.contains(address) {
                 throw Violation(
-                    text: "\(machine.nodeID) still balances to \(address) of \(endpoint.nodeID), which it holds for dead")
+                    text:
+                        "\(machine.nodeID) balances to \(address) of \(endpoint.nodeID), which it holds for dead"
+                )
             }
         }
     }

@@ -61,7 +61,9 @@ struct Clients {
     }
 
     /// What a service has before anybody scales it.
-    mutating func know(_ id: ObjectID, _ count: UInt64) { if replicas[id] == nil { replicas[id] = [Replicas(count: count, answer: 0)] } }
+    mutating func know(_ id: ObjectID, _ count: UInt64) {
+        if replicas[id] == nil { replicas[id] = [Replicas(count: count, answer: 0)] }
+    }
 
     mutating func takeRead(_ ticket: UInt64) -> UInt64? {
         guard case .read(let floor)? = open.removeValue(forKey: ticket)?.operation else { return nil }
@@ -116,7 +118,9 @@ extension World {
     mutating func clientActs() throws(Violation) {
         guard !isCalm else { return }
         schedule(.client, after: milliseconds(100...700))
-        let members = nodes.indices.filter { nodes[$0].isMember && nodes[$0].isUp && nodes[$0].pausedUntil <= now }
+        let members = nodes.indices.filter {
+            nodes[$0].isMember && nodes[$0].isUp && nodes[$0].pausedUntil <= now
+        }
         guard !members.isEmpty else { return }
         let node = members[below(members.count)]
         let services = checker.truth.services.sorted.filter { !clients.removalAsked.contains($0.id) }
@@ -191,10 +195,12 @@ extension World {
         let ticket = clients.begin(.join(node), at: through)
         let role = node < plan.managers ? "manager" : "worker"
         let join = NodeJoin(
-            nodeID: nodes[node].id, role: role, description: description(of: node), address: address(of: node).host)
+            nodeID: nodes[node].id, role: role, description: description(of: node),
+            address: address(of: node).host)
         schedule(
             .event(
-                node: through, boot: nodes[through].boot, .request(ticket: ticket, .joinSwarm(join), freshTokens: nil)),
+                node: through, boot: nodes[through].boot,
+                .request(ticket: ticket, .joinSwarm(join), freshTokens: nil)),
             after: 0)
     }
 

@@ -4,7 +4,8 @@ import SwarmNode
 /// A planted fault; each must be noticed by some seed, or the checkers prove nothing.
 package enum Mutant: String, Sendable, CaseIterable {
     case appliesStepsBlindly, ignoresGaps, acceptsForeignStatuses, obeysStaleSessions, grantsNoGrace
-    case acknowledgesStatusesEarly, reusesAddresses, ignoresConstraints, liesAboutSyncing, sendsBeforePersisting
+    case acknowledgesStatusesEarly, reusesAddresses, ignoresConstraints, liesAboutSyncing,
+        sendsBeforePersisting
     case answersBeforeAgreement, appliesStalePlans, keepsEndpointsOfTheDead, restartsTasksOnLeaderChange
     case readsWithoutAsking, resendsUnansweredRequests, appliesPlansInPart
 

@@ -30,7 +30,9 @@ struct Network {
     }
 
     mutating func cut(_ links: Set<Link>, as name: String) { cuts[name] = links }
-    mutating func clog(_ links: Set<Link>, by delay: Int64, as name: String) { clogged[name] = (links, delay) }
+    mutating func clog(_ links: Set<Link>, by delay: Int64, as name: String) {
+        clogged[name] = (links, delay)
+    }
     mutating func heal(_ name: String) { (cuts[name], clogged[name]) = (nil, nil) }
 
     func isCut(_ from: Int, _ to: Int) -> Bool {
@@ -52,7 +54,9 @@ struct Network {
         return (0..<copies).map { _ in
             var delay = delayMin + Int64(generator.next() % UInt64(delaySpread))
             if Int(generator.next() % 1000) < stragglers { delay += Int64(generator.next() % 400_000_000) }
-            for clog in clogged.values where clog.link.contains(Link(from: from, to: to)) { delay += clog.delay }
+            for clog in clogged.values where clog.link.contains(Link(from: from, to: to)) {
+                delay += clog.delay
+            }
             return delay
         }
     }

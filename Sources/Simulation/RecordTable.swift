@@ -8,7 +8,9 @@ final class RecordTable: ObjectCodec, @unchecked Sendable {
     private var transactions: [Transaction] = []
     private var images: [StoreImage] = []
 
-    private func bytes(_ number: Int) -> [UInt8] { stride(from: 24, through: 0, by: -8).map { UInt8(number >> $0 & 255) } }
+    private func bytes(_ number: Int) -> [UInt8] {
+        stride(from: 24, through: 0, by: -8).map { UInt8(number >> $0 & 255) }
+    }
     private func number(_ bytes: [UInt8]) -> Int { bytes.reduce(0) { $0 << 8 | Int($1) } }
 
     func encode(_ transaction: Transaction) -> [UInt8] {

@@ -44,7 +44,9 @@ struct SimulatedNode {
     mutating func write(_ batch: LogBatch) {
         if let state = batch.hardState { disk.hardState = state }
         if let snapshot = batch.snapshot, snapshot.index > disk.snapshotIndex {
-            (disk.snapshot, disk.snapshotIndex, disk.snapshotTerm) = (snapshot.image, snapshot.index, snapshot.term)
+            (disk.snapshot, disk.snapshotIndex, disk.snapshotTerm) = (
+                snapshot.image, snapshot.index, snapshot.term
+            )
             disk.configuration = snapshot.configuration
             disk.entries.removeAll { $0.index <= snapshot.index }
         }

@@ -41,7 +41,8 @@ extension World {
         case .task(let id, let event):
             switch event {
             case .failed(_, let reason): "\(id.prefix(5)) failed, \(reason)"
-            case .begin, .desired, .imageReady, .networkAttached, .created, .started, .withdrawn, .stopped, .detached,
+            case .begin, .desired, .imageReady, .networkAttached, .created, .started, .withdrawn, .stopped,
+                .detached,
                 .removed, .healthCheckFound, .exited, .health, .adopted:
                 "\(id.prefix(5)) \("\(event)".prefix(12))"
             }
@@ -80,7 +81,8 @@ extension World {
         switch body {
         case .requestVote(let index, _, let isPreVote): "\(isPreVote ? "pre-vote?" : "vote?") at \(index)"
         case .vote(let granted, let isPreVote): "\(isPreVote ? "pre-vote" : "vote") \(granted)"
-        case .append(let previous, _, let entries, let commit, _): "append \(previous)+\(entries.count) commit \(commit)"
+        case .append(let previous, _, let entries, let commit, _):
+            "append \(previous)+\(entries.count) commit \(commit)"
         case .appended(let success, let matched, _): "appended \(success) \(matched)"
         case .snapshotPiece(let piece): "snapshot \(piece.index) from \(piece.offset)"
         case .snapshotReceived(let index, _, let offset, _): "snapshot \(index) to \(offset)"

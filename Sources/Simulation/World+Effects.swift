@@ -59,7 +59,8 @@ extension World {
         nodes[node].diskBusyUntil = done
         agenda.add(
             .written(
-                node: node, boot: nodes[node].boot, generation: nodes[node].diskGeneration, sequence: batch.sequence),
+                node: node, boot: nodes[node].boot, generation: nodes[node].diskGeneration,
+                sequence: batch.sequence),
             at: Instant(nanoseconds: done))
     }
 
@@ -88,23 +89,28 @@ extension World {
             guard let target = index(of: address), nodes.indices.contains(target), nodes[target].isUp,
                 let delay = network.delays(node, target, loss: 0, mayDouble: false, using: &generator).first
             else {
-                schedule(.event(node: node, boot: boot, .gossip(.exchangeFailed(ticket: ticket))), after: 200_000_000)
+                schedule(
+                    .event(node: node, boot: boot, .gossip(.exchangeFailed(ticket: ticket))),
+                    after: 200_000_000)
                 return
             }
             schedule(.exchange(state, ticket: ticket, from: node, to: target, boot: boot), after: delay)
         case .answerExchange(let ticket, let state):
             guard let open = openExchanges.removeValue(forKey: ticket),
-                let delay = network.delays(node, open.from, loss: 0, mayDouble: false, using: &generator).first
+                let delay = network.delays(node, open.from, loss: 0, mayDouble: false, using: &generator)
+                    .first
             else { return }
             schedule(
-                .exchangeAnswer(state, ticket: open.ticket, from: node, to: open.from, boot: open.boot), after: delay)
+                .exchangeAnswer(state, ticket: open.ticket, from: node, to: open.from, boot: open.boot),
+                after: delay)
         case .openStreamPing(let sequence, let target, let address):
             guard let other = index(of: address), nodes.indices.contains(other),
                 let delay = network.delays(node, other, loss: 0, mayDouble: false, using: &generator).first,
                 !network.isCut(other, node)
             else { return }
             schedule(
-                .streamPing(sequence: sequence, from: node, to: other, boot: boot, target: target), after: delay)
+                .streamPing(sequence: sequence, from: node, to: other, boot: boot, target: target),
+                after: delay)
         case .answerStreamPing, .memberAlive, .memberSuspect, .memberDead, .memberLeft, .memberUpdated,
             .identityContested, .leftCluster:
             break
@@ -185,7 +191,9 @@ extension World {
 
     private func spoil(_ result: inout Plan) {
         guard !plan.worldMutations.isEmpty else { return }
-        let taken = checker.truth.tasks.sorted.first { !$0.status.state.isTerminal && $0.networksAttachments != nil }
+        let taken = checker.truth.tasks.sorted.first {
+            !$0.status.state.isTerminal && $0.networksAttachments != nil
+        }
         result.actions = result.actions.map { action in
             guard case .update(.task(var task)) = action else { return action }
             if plan.worldMutations.contains(.reusesAddresses), task.status.state < .accepted,

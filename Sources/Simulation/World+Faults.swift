@@ -87,7 +87,9 @@ extension World {
 
     mutating func deafenLeader() {
         let members = nodes.indices.filter { nodes[$0].isMember && !nodes[$0].isRemoved }
-        guard !isCalm, let leader = members.first(where: { nodes[$0].machine?.isLeader == true }) else { return }
+        guard !isCalm, let leader = members.first(where: { nodes[$0].machine?.isLeader == true }) else {
+            return
+        }
         let links = Set(members.filter { $0 != leader }.map { Network.Link(from: $0, to: leader) })
         note("\(nodes[leader].id) leads and is deaf")
         network.cut(links, as: "deaf leader \(now)")
@@ -128,7 +130,8 @@ extension World {
 
     /// A node gone wrong says that others' tasks have failed.
     private mutating func forge(from node: Int) {
-        guard let session = nodes[node].machine?.session.session, let leader = index(of: session.leader.nodeID),
+        guard let session = nodes[node].machine?.session.session,
+            let leader = index(of: session.leader.nodeID),
             let victim = checker.truth.tasks.sorted.first(where: {
                 $0.nodeID != nodes[node].id && $0.nodeID != nil && $0.status.state == .running
             })
@@ -151,7 +154,9 @@ extension World {
             nodes[node].isDiskSlow = false
             nodes[node].pausedUntil = min(nodes[node].pausedUntil, now)
             nodes[node].troubledAt = now
-            if nodes[node].isMember, !nodes[node].isUp { schedule(.restart(node: node), after: milliseconds(1...50)) }
+            if nodes[node].isMember, !nodes[node].isUp {
+                schedule(.restart(node: node), after: milliseconds(1...50))
+            }
         }
     }
 }

@@ -11,21 +11,30 @@ extension World {
     /// The first thing that is not; nil at rest.
     package func unsettled() -> String? {
         let leading = nodes.indices.filter { nodes[$0].machine?.isLeader == true }
-        guard leading.count == 1, let leader = nodes[leading[0]].machine else { 
+        guard leading.count == 1, let leader = nodes[leading[0]].machine else {
             let states = nodes.map { "\($0.id): \($0.machine?.consensusSummary ?? "down")" }
             return "\(leading.count) nodes lead: \(states.joined(separator: "; "))"
         }
         let store = leader.store
+        guard clients.open.isEmpty else { return "\(clients.open.count) requests are not answered yet" }
         for node in nodes where node.isMember && !node.isRemoved {
             guard let machine = node.machine else { return "\(node.id) is not up" }
             guard let object = store.nodes[node.id] else { return "\(node.id) is not known" }
             guard object.status.state == "ready" else { return "\(node.id) is \(object.status.state)" }
-            guard object.spec.availability == "active" else { return "\(node.id) is \(object.spec.availability)" }
-            guard machine.deadNodes.isEmpty else { return "\(node.id) holds \(machine.deadNodes.sorted()) for dead" }
+            guard object.spec.availability == "active" else {
+                return "\(node.id) is \(object.spec.availability)"
+            }
+            guard machine.deadNodes.isEmpty else {
+                return "\(node.id) holds \(machine.deadNodes.sorted()) for dead"
+            }
             let isVoter = leader.voters.contains(NodeMachine.memberID(of: node.id))
             guard isVoter == (object.spec.role == "manager") else { return "\(node.id) votes: \(isVoter)" }
-            if isVoter, machine.store.index != store.index { return "\(node.id) is at \(machine.store.index)" }
-            guard machine.session.session?.leader.nodeID == leader.nodeID else { return "\(node.id) has no session" }
+            if isVoter, machine.store.index != store.index {
+                return "\(node.id) is at \(machine.store.index)"
+            }
+            guard machine.session.session?.leader.nodeID == leader.nodeID else {
+                return "\(node.id) has no session"
+            }
             guard machine.session.assignment == Assignment(of: store, node: node.id) else {
                 return "\(node.id) holds an old assignment"
             }
@@ -40,9 +49,11 @@ extension World {
             let running = tasks.filter { $0.status.state == .running && $0.desiredState == .running }
             guard running.count == wanted else {
                 let states = tasks.map {
-                    "\($0.slot ?? 0)/\($0.id.prefix(4))@\($0.nodeID ?? "-"):\($0.status.state)->\($0.desiredState) \($0.status.err ?? "")"
+                    "\($0.slot ?? 0)/\($0.id.prefix(4))@\($0.nodeID ?? "-"):"
+                        + "\($0.status.state)->\($0.desiredState) \($0.status.err ?? "")"
                 }
-                return "\(service.spec.name) runs \(running.count) of \(wanted): \(states.joined(separator: ", "))"
+                return
+                    "\(service.spec.name) runs \(running.count) of \(wanted): \(states.joined(separator: ", "))"
             }
             if let busy = tasks.first(where: { $0.isMoving }) {
                 return "task \(busy.id) is \(busy.status.state) and should be \(busy.desiredState)"
@@ -50,7 +61,8 @@ extension World {
             if service.updateStatus?.state == "updating" { return "\(service.spec.name) is being updated" }
         }
         if let lost = store.tasks.sorted.first(where: { store.services[$0.serviceID ?? ""] == nil }) {
-            return "task \(lost.id) on \(lost.nodeID ?? "-") has no service: \(lost.status.state)->\(lost.desiredState)"
+            return
+                "task \(lost.id) on \(lost.nodeID ?? "-") has no service: \(lost.status.state)->\(lost.desiredState)"
         }
         return nil
     }
@@ -59,8 +71,10 @@ extension World {
         for node in nodes where node.isMember && !node.isRemoved {
             let running = Set(node.containers.values.filter { $0.info.state == .running }.map(\.task))
             let wanted = Set(
-                store.tasks(onNode: node.id).filter { $0.status.state == .running && $0.desiredState == .running }
-                    .map(\.id))
+                store.tasks(onNode: node.id).filter {
+                    $0.status.state == .running && $0.desiredState == .running
+                }
+                .map(\.id))
             if running != wanted {
                 return "\(node.id) runs \(running.sorted()) instead of \(wanted.sorted())"
             }

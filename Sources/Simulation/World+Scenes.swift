@@ -8,7 +8,9 @@ import SwarmNode
 extension World {
     package var leader: Int? { nodes.indices.first { nodes[$0].machine?.isLeader == true } }
 
-    package mutating func advance(by nanoseconds: Int64) throws(Violation) { try advance(to: now + nanoseconds) }
+    package mutating func advance(by nanoseconds: Int64) throws(Violation) {
+        try advance(to: now + nanoseconds)
+    }
     package mutating func kill(_ node: Int) { crash(node) }
     package mutating func revive(_ node: Int) { schedule(.restart(node: node), after: 0) }
 

@@ -170,7 +170,8 @@ package struct World {
         let index = checker.truth.index
         try advance(to: now + 3_000_000_000)
         if checker.truth.index != index {
-            throw Violation(text: "something is written again and again: \(checker.truth.index - index) entries at rest")
+            let count = checker.truth.index - index
+            throw Violation(text: "something is written again and again: \(count) entries at rest")
         }
         try checker.checkAcknowledged(clients)
     }
@@ -188,8 +189,10 @@ package struct World {
         case .peer(let message, let from, let to):
             let before = nodes[to].machine?.session
             try step(to, .peer(message, from: nodes[from].id))
-            guard case .toAgent(.update(let update)) = message, let before, let after = nodes[to].machine?.session,
-                let leader = before.leader, update.session.leader < leader, after.assignment != before.assignment
+            guard case .toAgent(.update(let update)) = message, let before,
+                let after = nodes[to].machine?.session,
+                let leader = before.leader, update.session.leader < leader,
+                after.assignment != before.assignment
             else { return }
             throw Violation(text: "\(nodes[to].id) obeys \(nodes[from].id), which was deposed")
         case .datagram(let datagram, let from, let to):
@@ -203,8 +206,12 @@ package struct World {
             guard nodes[to].boot == boot else { return }
             try step(to, .gossip(.exchangeAnswered(ticket: ticket, state)))
         case .streamPing(let sequence, let from, let to, let boot, let target):
-            guard nodes[to].isUp, nodes[to].pausedUntil <= now, nodes[to].id == target, nodes[from].boot == boot else { return }
-            schedule(.event(node: from, boot: boot, .gossip(.streamPingAnswered(sequence: sequence))), after: 2_000_000)
+            guard nodes[to].isUp, nodes[to].pausedUntil <= now, nodes[to].id == target,
+                nodes[from].boot == boot
+            else { return }
+            schedule(
+                .event(node: from, boot: boot, .gossip(.streamPingAnswered(sequence: sequence))),
+                after: 2_000_000)
         case .written(let node, let boot, let generation, let sequence):
             guard nodes[node].boot == boot, nodes[node].diskGeneration == generation else { return }
             while let first = nodes[node].pending.first, first.sequence <= sequence {
@@ -231,7 +238,9 @@ package struct World {
         let second = now / 1_000_000_000
         if nodes[node].wakes.second != second { nodes[node].wakes = (second, 0) }
         nodes[node].wakes.count += 1
-        if nodes[node].wakes.count > 1000 { throw Violation(text: "\(nodes[node].id) wakes 1000 times in a second") }
+        if nodes[node].wakes.count > 1000 {
+            throw Violation(text: "\(nodes[node].id) wakes 1000 times in a second")
+        }
     }
 
     /// One event to one machine, its effects, and a look at the result. A paused machine gets it later.

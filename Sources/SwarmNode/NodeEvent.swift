@@ -64,7 +64,9 @@ package struct PeerRoute: Sendable, Equatable {
     package var nodeID: ObjectID
     package var addresses: [String]
 
-    package init(nodeID: ObjectID, addresses: [String] = []) { (self.nodeID, self.addresses) = (nodeID, addresses) }
+    package init(nodeID: ObjectID, addresses: [String] = []) {
+        (self.nodeID, self.addresses) = (nodeID, addresses)
+    }
 }
 
 package enum PeerMessage: Sendable {
@@ -86,7 +88,9 @@ package struct ClusterSetup: Sendable {
         package var incarnation: Incarnation
         package var configuration: MembershipConfiguration
 
-        package init(contact: Contact, incarnation: Incarnation, configuration: MembershipConfiguration = .lan) {
+        package init(
+            contact: Contact, incarnation: Incarnation, configuration: MembershipConfiguration = .lan
+        ) {
             (self.contact, self.incarnation, self.configuration) = (contact, incarnation, configuration)
         }
     }

@@ -75,7 +75,9 @@ extension NodeMachine {
         guard let former = manager.take() else { return [] }
         var effects: [NodeEffect] = []
         // Consensus rejects what is under way; if it already has, nobody is left to be told.
-        if let (origin, _) = former.inFlight?.respond { effects += answer(origin, .failure(Self.unknownOutcome)) }
+        if let (origin, _) = former.inFlight?.respond {
+            effects += answer(origin, .failure(Self.unknownOutcome))
+        }
         return effects + follow(.leadershipLost, at: now, time)
     }
 
@@ -93,7 +95,8 @@ extension NodeMachine {
         return effects
     }
 
-    private mutating func rejected(_ ticket: UInt64, _ reason: RaftRejection, at now: Instant) -> [NodeEffect] {
+    private mutating func rejected(_ ticket: UInt64, _ reason: RaftRejection, at now: Instant) -> [NodeEffect]
+    {
         if let read = reads.removeValue(forKey: ticket) {
             return [.readable(ticket: read, .failure(Self.noLeader))]
         }
@@ -110,7 +113,8 @@ extension NodeMachine {
         case .logFull:
             manager?.takeBack(write)
             let text = "the manager's log is full: free space on its disk, or wait for its next snapshot"
-            return write.respond.map { answer($0.origin, .failure(SwarmError(.resourceExhausted, text))) } ?? []
+            return write.respond.map { answer($0.origin, .failure(SwarmError(.resourceExhausted, text))) }
+                ?? []
         case .notLeader, .busy, .changeInProgress, .invalidConfiguration, .catchUpTimedOut, .timedOut:
             // Certainly not in the log: another leader, or this one in a moment, may carry it out.
             manager?.takeBack(write)
@@ -121,13 +125,16 @@ extension NodeMachine {
 
     // MARK: Applying
 
-    private mutating func apply(_ entries: [AppliedEntry], at now: Instant, _ time: Timestamp) -> [NodeEffect] {
+    private mutating func apply(_ entries: [AppliedEntry], at now: Instant, _ time: Timestamp) -> [NodeEffect]
+    {
         var effects: [NodeEffect] = []
         var affected = AffectedNodes()
         for applied in entries {
             switch applied.meaning {
             case .read:
-                guard let ticket = applied.ticket, let read = reads.removeValue(forKey: ticket) else { continue }
+                guard let ticket = applied.ticket, let read = reads.removeValue(forKey: ticket) else {
+                    continue
+                }
                 effects.append(.readable(ticket: read, .success(store)))
             case .snapshot(let snapshot):
                 do throws(SwarmError) {
@@ -160,7 +167,8 @@ extension NodeMachine {
         _ applied: AppliedEntry, _ affected: inout AffectedNodes
     ) throws(SwarmError) -> [NodeEffect] {
         let write = manager?.inFlight.flatMap { $0.ticket == applied.ticket ? $0 : nil }
-        let transaction = if let write { write.transaction } else { try codec.decodeTransaction(applied.entry.payload) }
+        let transaction =
+            if let write { write.transaction } else { try codec.decodeTransaction(applied.entry.payload) }
         let commit = store.apply(transaction, at: applied.entry.index)
         affected.add(commit)
         var effects: [NodeEffect] = []
@@ -181,7 +189,9 @@ extension NodeMachine {
     /// Sends agents what has changed for them.
     private mutating func dispatch(to nodes: Set<ObjectID>?, at now: Instant) -> [NodeEffect] {
         let managers = managerIDs
-        guard let messages = manager?.dispatcher.storeChanged(store, managers: managers, nodes: nodes, at: now) else {
+        guard
+            let messages = manager?.dispatcher.storeChanged(store, managers: managers, nodes: nodes, at: now)
+        else {
             return []
         }
         manager?.mustCheckNodes = true

@@ -10,7 +10,8 @@ extension NodeMachine {
         var effects: [NodeEffect] = []
         for verdict in verdicts {
             switch verdict {
-            case .send, .openExchange, .answerExchange, .openStreamPing, .answerStreamPing, .identityContested,
+            case .send, .openExchange, .answerExchange, .openStreamPing, .answerStreamPing,
+                .identityContested,
                 .leftCluster:
                 effects.append(.gossip(verdict))
             case .memberAlive(let member): effects += revived(member.id, at: now, time)
@@ -21,9 +22,12 @@ extension NodeMachine {
             }
         }
         session.candidates =
-            gossip?.members.filter { $0.isPresent && $0.contact.metadata.role == .manager && $0.id != nodeID }.map(\.id)
+            gossip?.members.filter { $0.isPresent && $0.contact.metadata.role == .manager && $0.id != nodeID }
+            .map(\.id)
             ?? []
-        if session.nextDeadline == nil, session.session == nil, !session.candidates.isEmpty { session.start(at: now) }
+        if session.nextDeadline == nil, session.session == nil, !session.candidates.isEmpty {
+            session.start(at: now)
+        }
         return effects
     }
 
@@ -37,7 +41,9 @@ extension NodeMachine {
         return effects
     }
 
-    private mutating func lost(_ id: ObjectID, hasLeft: Bool, at now: Instant, _ time: Timestamp) -> [NodeEffect] {
+    private mutating func lost(_ id: ObjectID, hasLeft: Bool, at now: Instant, _ time: Timestamp)
+        -> [NodeEffect]
+    {
         if hasLeft { leftNodes.insert(id) }
         manager?.mustCheckNodes = true
         return deadNodes.insert(id).inserted ? tellAgent(at: now, time) : []

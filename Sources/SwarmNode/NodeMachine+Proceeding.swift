@@ -21,7 +21,8 @@ extension NodeMachine {
 
     /// A new manager needs what is no longer in the log, and there is no image to give to it.
     private var lacksImage: Bool {
-        raft.isLeader && raft.membership.members.count > 1 && raft.snapshot == nil && raft.log.snapshotIndex > 0
+        raft.isLeader && raft.membership.members.count > 1 && raft.snapshot == nil
+            && raft.log.snapshotIndex > 0
             && store.index > lastSnapshot
     }
 
@@ -73,7 +74,8 @@ extension NodeMachine {
 
     private var view: ClusterView {
         ClusterView(
-            nodeID: nodeID, dead: deadNodes, left: leftNodes, configuration: raft.membership, isForced: isForced)
+            nodeID: nodeID, dead: deadNodes, left: leftNodes, configuration: raft.membership,
+            isForced: isForced)
     }
 
     /// Requests first, then what agents reported, then the nodes' status, then the plan.
@@ -119,7 +121,9 @@ extension NodeMachine {
             manager?.plan = []
             return ManagerMachine.InFlight(transaction: Transaction(actions: plan, time: time), isPlan: true)
         }
-        guard manager?.plan.isEmpty == false, let plan = manager?.takePlan(store), !plan.isEmpty else { return nil }
+        guard manager?.plan.isEmpty == false, let plan = manager?.takePlan(store), !plan.isEmpty else {
+            return nil
+        }
         return ManagerMachine.InFlight(transaction: Transaction(actions: plan, time: time), isPlan: true)
     }
 

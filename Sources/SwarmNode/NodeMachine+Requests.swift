@@ -32,9 +32,12 @@ extension NodeMachine {
             + "of the managers are online.")
     static let unknownOutcome = SwarmError(
         .unavailable,
-        "the leader was lost before it answered: the change may or may not have been made; look before you try again")
+        "the leader was lost before it answered: the change may or may not have been made; look before you try again"
+    )
 
-    mutating func enqueue(_ origin: RequestOrigin, _ body: PendingRequest.Body, at now: Instant) -> [NodeEffect] {
+    mutating func enqueue(_ origin: RequestOrigin, _ body: PendingRequest.Body, at now: Instant)
+        -> [NodeEffect]
+    {
         guard waiting.count + forwarded.count < Self.maximumWaitingRequests else {
             let text = "too many requests are waiting for this manager; try again"
             return answer(origin, .failure(SwarmError(.unavailable, text)))
@@ -43,7 +46,9 @@ extension NodeMachine {
         return []
     }
 
-    mutating func answer(_ origin: RequestOrigin, _ result: Result<ControlResponse, SwarmError>) -> [NodeEffect] {
+    mutating func answer(_ origin: RequestOrigin, _ result: Result<ControlResponse, SwarmError>)
+        -> [NodeEffect]
+    {
         switch origin {
         case .client(let ticket): [.respond(ticket: ticket, result)]
         case .peer(let node, let number): post(.answer(number: number, result), to: node)
@@ -54,7 +59,9 @@ extension NodeMachine {
     var knownLeader: LeaderClaim? {
         guard let leader = session.session?.leader else { return nil }
         // A manager hears of a lost leader first.
-        if isManager, raft.membership.isVoter(raft.id), raft.leader != Self.memberID(of: leader.nodeID) { return nil }
+        if isManager, raft.membership.isVoter(raft.id), raft.leader != Self.memberID(of: leader.nodeID) {
+            return nil
+        }
         return leader
     }
 
@@ -133,7 +140,10 @@ extension NodeMachine {
 
     mutating func read(_ ticket: UInt64, at now: Instant, time: Timestamp) -> [NodeEffect] {
         guard isManager else {
-            return [.readable(ticket: ticket, .failure(SwarmError(.unavailable, "This node is not a swarm manager.")))]
+            return [
+                .readable(
+                    ticket: ticket, .failure(SwarmError(.unavailable, "This node is not a swarm manager.")))
+            ]
         }
         if mutations.contains(.readsWithoutAsking) { return [.readable(ticket: ticket, .success(store))] }
         nextTicket += 1

@@ -112,7 +112,9 @@ package struct NodeMachine: Sendable {
     /// The state of consensus in a line, for transcripts.
     package var consensusSummary: String {
         let members = raft.membership
-        func names(_ set: Set<MemberID>) -> String { set.map { nodeIDs[$0] ?? String($0) }.sorted().joined(separator: " ") }
+        func names(_ set: Set<MemberID>) -> String {
+            set.map { nodeIDs[$0] ?? String($0) }.sorted().joined(separator: " ")
+        }
         return "term \(raft.hardState.term) last \(raft.log.lastIndex) commit \(raft.commitIndex) "
             + "voters [\(names(members.voters))] before [\(names(members.outgoing))] "
             + "learners [\(names(members.learners))]\(isDismissed ? " dismissed" : "")"
@@ -140,7 +142,9 @@ package struct NodeMachine: Sendable {
         consider(session.nextDeadline)
         if manager == nil { consider(waiting.map(\.failsAt).min()) }
         consider(forwarded.values.map(\.failsAt).min())
-        if let manager, manager.membershipTicket == nil, manager.membershipAt > now { consider(manager.membershipAt) }
+        if let manager, manager.membershipTicket == nil, manager.membershipAt > now {
+            consider(manager.membershipAt)
+        }
         return next
     }
 
@@ -160,7 +164,8 @@ package struct NodeMachine: Sendable {
         case .planned(let result): accept(result)
         case .snapshotSaved(let index, let image):
             (isSavingSnapshot, lastSnapshot) = (false, index)
-            let saved: RaftEvent = image.isEmpty ? .compacted(upTo: index) : .snapshotSaved(index: index, image: image)
+            let saved: RaftEvent =
+                image.isEmpty ? .compacted(upTo: index) : .snapshotSaved(index: index, image: image)
             effects += interpret(raft.receive(saved, at: now), at: now, time)
         case .agent(let event): effects += absorb(agent.receive(event, at: time), at: now, time)
         case .peer(let message, let source): effects += receive(message, from: source, at: now, time: time)
@@ -175,7 +180,9 @@ package struct NodeMachine: Sendable {
         if let due = raft.nextDeadline, due <= now, keepsTime {
             effects += interpret(raft.receive(.deadlineReached, at: now), at: now, time)
         }
-        if let due = gossip?.nextDeadline, due <= now { effects += hear(.deadlineReached, at: now, time: time) }
+        if let due = gossip?.nextDeadline, due <= now {
+            effects += hear(.deadlineReached, at: now, time: time)
+        }
         if let due = session.nextDeadline, due <= now { effects += follow(.deadlineReached, at: now, time) }
         effects += failOverdue(at: now)
         return effects
@@ -262,7 +269,9 @@ package struct NodeMachine: Sendable {
             return post(.toAgent(.notLeader(knownLeader)), to: node)
         }
         let managers = managerIDs
-        guard let outcome = manager?.dispatcher.receive(message, from: node, store, managers: managers, at: now) else {
+        guard
+            let outcome = manager?.dispatcher.receive(message, from: node, store, managers: managers, at: now)
+        else {
             return []
         }
         manager?.report(outcome)

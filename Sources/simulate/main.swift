@@ -41,5 +41,7 @@ if let count = number(after: "--count") {
 } else if let seed = words.first.flatMap({ UInt64($0) }) {
     _ = run(seed, mutant)
 } else {
-    print("usage: simulate SEED [--verbose] | --count N [--from SEED]; --mutant \(Mutant.allCases.map(\.rawValue))")
+    print(
+        "usage: simulate SEED [--verbose] | --count N [--from SEED]; --mutant \(Mutant.allCases.map(\.rawValue))"
+    )
 }

@@ -13,7 +13,10 @@ import Testing
     private var now = Instant.zero
 
     init() {
-        apply([.create(.cluster(Cluster(id: "c"))), .create(.node(Node(id: "w1"))), .create(.node(Node(id: "w2")))])
+        apply([
+            .create(.cluster(Cluster(id: "c"))), .create(.node(Node(id: "w1"))),
+            .create(.node(Node(id: "w2"))),
+        ])
     }
 
     private mutating func apply(_ actions: [StoreAction]) {
@@ -37,7 +40,9 @@ import Testing
         messages.flatMap { agent.receive(.received($0, from: "m1"), at: now) }
     }
 
-    private mutating func answer(_ effects: [AgentSession.Effect], from node: String = "w1") -> Dispatcher.Outcome {
+    private mutating func answer(_ effects: [AgentSession.Effect], from node: String = "w1")
+        -> Dispatcher.Outcome
+    {
         var all = Dispatcher.Outcome()
         for case .send(let message, _) in effects {
             let outcome = dispatcher.receive(message, from: node, store, managers: ["m1"], at: now)
@@ -122,7 +127,10 @@ import Testing
         #expect(again.contains { if case .send(.statuses, _) = $0 { true } else { false } })
         deliver(dispatcher.committed([receipt].compactMap { $0 }).map(\.message))
         now = now + .milliseconds(400)
-        #expect(!agent.receive(.deadlineReached, at: now).contains { if case .send(.statuses, _) = $0 { true } else { false } })
+        #expect(
+            !agent.receive(.deadlineReached, at: now).contains {
+                if case .send(.statuses, _) = $0 { true } else { false }
+            })
     }
 
     @Test mutating func `a node that was removed believes it only after a while`() {

@@ -35,7 +35,8 @@ import Testing
         (.acceptsForeignStatuses, 5, "does not run it"), (.obeysStaleSessions, 30, "another assignment"),
         (.reusesAddresses, 1, "belongs to"), (.ignoresConstraints, 7, "against its constraint"),
         (.liesAboutSyncing, 1, "another state"), (.answersBeforeAgreement, 1, "before it was agreed"),
-        (.keepsEndpointsOfTheDead, 1, "holds for dead"), (.restartsTasksOnLeaderChange, 1, "healthy and wanted"),
+        (.keepsEndpointsOfTheDead, 1, "holds for dead"),
+        (.restartsTasksOnLeaderChange, 1, "healthy and wanted"),
         (.readsWithoutAsking, 8, "a read saw"), (.appliesPlansInPart, 8, "slot"),
     ]
 

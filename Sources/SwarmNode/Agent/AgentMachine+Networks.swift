@@ -97,7 +97,9 @@ extension AgentMachine {
     ) -> [VirtualService] {
         assignment.services.compactMap { service in
             guard let address = service.virtualIPs[network] else { return nil }
-            let backends = ((local[service.id] ?? []) + reachable(service)).compactMap { $0.addresses[network] }
+            let backends = ((local[service.id] ?? []) + reachable(service)).compactMap {
+                $0.addresses[network]
+            }
             return VirtualService(id: service.id, virtualIP: address, backends: backends.sorted())
         }
     }

@@ -25,7 +25,9 @@ extension ManagerMachine {
             var wanted = node
             let isDead = view.dead.contains(node.id)
             if node.id == view.nodeID {
-                if view.configuration.voters.count > 1, node.status.state != "ready" { wanted.status.state = "ready" }
+                if view.configuration.voters.count > 1, node.status.state != "ready" {
+                    wanted.status.state = "ready"
+                }
             } else {
                 let presence = dispatcher.presence(of: node.id, isHeldForDead: isDead, at: now)
                 let due = dispatcher.nextChange(of: node.id, isHeldForDead: isDead)
@@ -45,7 +47,9 @@ extension ManagerMachine {
                     }
                 }
             }
-            if view.isForced, node.id != view.nodeID, node.spec.role == "manager" { wanted.spec.role = "worker" }
+            if view.isForced, node.id != view.nodeID, node.spec.role == "manager" {
+                wanted.spec.role = "worker"
+            }
             wanted.managerStatus = managerStatus(of: wanted, view, isDead: isDead)
             if wanted != node { actions.append(.update(.node(wanted))) }
         }
@@ -58,7 +62,8 @@ extension ManagerMachine {
         let address = node.managerStatus?.addr ?? (node.status.addr.map { "\($0):2377" } ?? "")
         let isSelf = node.id == view.nodeID
         return ManagerStatus(
-            leader: isSelf ? true : nil, reachability: isDead && !isSelf ? "unreachable" : "reachable", addr: address)
+            leader: isSelf ? true : nil, reachability: isDead && !isSelf ? "unreachable" : "reachable",
+            addr: address)
     }
 
     private func keepsQuorum(without id: ObjectID, _ store: ObjectStore, _ view: ClusterView) -> Bool {
@@ -86,7 +91,8 @@ extension ManagerMachine {
             }
         }
         voters.formIntersection(known)
-        guard !voters.isEmpty, voters != view.configuration.voters || !view.configuration.learners.isEmpty else {
+        guard !voters.isEmpty, voters != view.configuration.voters || !view.configuration.learners.isEmpty
+        else {
             return nil
         }
         let dead = Set(view.dead.map { NodeMachine.memberID(of: $0) })

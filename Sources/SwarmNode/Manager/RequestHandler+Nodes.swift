@@ -20,7 +20,9 @@ extension RequestHandler {
 
     func joinSwarm(_ join: NodeJoin) throws(SwarmError) -> Outcome {
         guard store.cluster != nil else { throw SwarmError(.unavailable, "This node is not part of a swarm") }
-        guard ["worker", "manager"].contains(join.role), ["active", "pause", "drain"].contains(join.availability) else {
+        guard ["worker", "manager"].contains(join.role),
+            ["active", "pause", "drain"].contains(join.availability)
+        else {
             throw SwarmError(.invalidArgument, "invalid role or availability of a joining node")
         }
         if var known = store.nodes[join.nodeID] {
