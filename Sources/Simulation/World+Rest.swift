@@ -16,7 +16,12 @@ extension World {
             return "\(leading.count) nodes lead: \(states.joined(separator: "; "))"
         }
         let store = leader.store
-        guard clients.open.isEmpty else { return "\(clients.open.count) requests are not answered yet" }
+        guard clients.open.isEmpty else {
+            let open = clients.open.sorted { $0.key < $1.key }.map {
+                "\($0.key) at node-\($0.value.node): \($0.value.operation)"
+            }
+            return "requests are not answered yet: \(open.joined(separator: ", "))"
+        }
         for node in nodes where node.isMember && !node.isRemoved {
             guard let machine = node.machine else { return "\(node.id) is not up" }
             guard let object = store.nodes[node.id] else { return "\(node.id) is not known" }

@@ -123,8 +123,10 @@ package struct NodeMachine: Sendable {
     /// Whether consensus needs to be woken: a single leader has nobody to send heartbeats to, and who was dismissed
     /// does not campaign. A leader that removes itself leads until that is agreed.
     private var keepsTime: Bool {
-        (isManager || raft.isLeader)
-            && (!raft.isLeader || !raft.membership.members.subtracting([raft.id]).isEmpty)
+        // Reads that nobody answers must end, whatever this node is by then.
+        !reads.isEmpty
+            || (isManager || raft.isLeader)
+                && (!raft.isLeader || !raft.membership.members.subtracting([raft.id]).isEmpty)
     }
     /// The node that leads, as far as this one knows.
     package var leaderID: ObjectID? { manager?.claim.nodeID ?? knownLeader?.nodeID }
