@@ -6,7 +6,8 @@ import PackageDescription
 /// `CORE_ONLY=1` drops the adapters and their packages, so that the pure modules build and test in seconds;
 /// `SWARM_ONLY=NameService,Store` keeps only the named modules, what they need, and their tests.
 struct Module {
-    enum Tier { case pure, adapter, executable }
+    /// A tool is an executable of pure modules alone.
+    enum Tier { case pure, adapter, executable, tool }
     var name: String
     var tier: Tier
     var targets: [String]
@@ -47,14 +48,22 @@ let modules: [Module] = [
     Module("Allocation", .pure, ["SwarmCore", "SwarmModel", "Store"]),
     Module("Scheduling", .pure, ["SwarmCore", "SwarmModel", "Store"]),
     Module("Orchestration", .pure, ["SwarmCore", "SwarmModel", "Store"]),
+    Module("Dispatching", .pure, ["SwarmCore", "SwarmModel", "Store"]),
     Module("Execution", .pure, ["SwarmCore", "SwarmModel"]),
     Module("Overlay", .pure, ["SwarmCore"]),
     Module("NameService", .pure, ["SwarmCore"]),
     Module(
         "SwarmNode", .pure,
         [
-            "SwarmCore", "SwarmModel", "Consensus", "Store", "Allocation", "Scheduling", "Orchestration",
-            "Execution", "Overlay", "NameService", "Ports", "GoTemplate",
+            "SwarmCore", "SwarmModel", "Membership", "Consensus", "Store", "Allocation", "Scheduling", "Orchestration",
+            "Dispatching", "Execution", "Overlay", "NameService", "Ports", "GoTemplate",
+        ]),
+    // The world in which seeds find what nobody thought of
+    Module(
+        "Simulation", .pure,
+        [
+            "SwarmCore", "SwarmModel", "Membership", "Consensus", "Store", "Allocation", "Dispatching", "Execution",
+            "Overlay", "NameService", "Ports", "SwarmNode",
         ]),
     // Adapters
     Module("LibCrypto", .adapter, ["COpenSSL"]),
@@ -90,6 +99,7 @@ let modules: [Module] = [
         nio + [logging]),
     Module("SwarmClient", .adapter, ["SwarmCore", "SwarmModel"], nio + [nioHTTP, nioSSL, httpClient]),
     Module("SwarmCLI", .adapter, ["SwarmCore", "SwarmModel", "SwarmClient", "GoTemplate"], nio + [nioHTTP]),
+    Module("simulate", .tool, ["Simulation"]),
     Module("swarmctl", .executable, ["SwarmCLI"]),
     Module("swarmd", .executable, ["SwarmCore", "SwarmDaemon"], [logging]),
 ]
@@ -148,7 +158,7 @@ let only = Context.environment["SWARM_ONLY"].map { Set($0.split(separator: ",").
 
 /// The named modules and everything under them; all modules when none is named.
 func selection() -> [Module] {
-    let candidates = coreOnly ? modules.filter { $0.tier == .pure } : modules
+    let candidates = coreOnly ? modules.filter { $0.tier == .pure || $0.tier == .tool } : modules
     guard let only else { return candidates }
     var wanted = only
     wanted.insert("SwarmCore")
@@ -168,7 +178,7 @@ let known = selectedNames.union(usedLibraries.map(\.name))
 let sourceTargets: [Target] = selected.map { module in
     let dependencies = module.targets.map { Target.Dependency(stringLiteral: $0) } + module.products
     let settings = module.name == "ContainerdAPI" ? generated : strict
-    return module.tier == .executable
+    return module.tier == .executable || module.tier == .tool
         ? .executableTarget(name: module.name, dependencies: dependencies, swiftSettings: settings)
         : .target(name: module.name, dependencies: dependencies, swiftSettings: settings)
 }

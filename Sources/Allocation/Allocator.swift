@@ -203,12 +203,14 @@ package struct Allocator {
             // The node's own address on the routing mesh.
             taken.insert(subnet.broadcast.advanced(by: -1))
         }
-        for service in draft.store.services(onNetwork: network.id) {
+        // What this very plan gives up is not given away yet: parts of a plan may come too late.
+        let before = draft.base
+        for service in draft.store.services(onNetwork: network.id) + before.services(onNetwork: network.id) {
             for virtualIP in service.endpoint.virtualIPs ?? [] where virtualIP.networkID == network.id {
                 if let address = virtualIP.addr?.address { taken.insert(address) }
             }
         }
-        for task in draft.store.tasks(onNetwork: network.id) {
+        for task in draft.store.tasks(onNetwork: network.id) + before.tasks(onNetwork: network.id) {
             for attachment in task.networksAttachments ?? [] where attachment.network.id == network.id {
                 guard let address = attachment.addresses?.first?.address else { continue }
                 highest = max(highest, address)

@@ -149,17 +149,19 @@ package actor NodeDriver {
                 let plan = Planner.plan(store, at: SystemClock.timestamp(), facts: facts, seed: seed)
                 await self.step(.planned(plan), of: epoch)
             }
-        case .saveSnapshot(let store, let index, let term):
+        case .saveSnapshot(let store, let index, let term, _):
             guard let storage else { return }
             Task.detached {
                 let image = JSONObjectCodec().encode(StoreImage(store))
                 do throws(SwarmError) {
                     try await storage.saveSnapshot(index: index, term: term, image: image)
-                    await self.step(.snapshotSaved(index: index), of: epoch)
+                    await self.step(.snapshotSaved(index: index, image: image), of: epoch)
                 } catch { await self.giveUp(error) }
             }
         case .respond(let ticket, let result): waiters.removeValue(forKey: ticket)?.resume(returning: result)
         case .committed(let commit): publish(commit)
+        // A node alone has nobody to send to and reads what it has.
+        case .readable, .send, .gossip, .eraseLog, .removedFromCluster: break
         case .fatal(let error): giveUp(error)
         case .agent(let effect): perform(effect)
         }

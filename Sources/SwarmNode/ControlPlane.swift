@@ -21,6 +21,25 @@ package enum ControlRequest: Sendable {
     case removeConfig(id: ObjectID)
     case updateNode(id: ObjectID, version: UInt64, NodeSpec)
     case removeNode(id: ObjectID, force: Bool)
+    /// A node whose join token has been checked; asking twice changes nothing.
+    case joinSwarm(NodeJoin)
+}
+
+/// What a joining node says of itself, and the role that its token gives it.
+package struct NodeJoin: Sendable, Equatable {
+    package var nodeID: ObjectID
+    package var role: String
+    package var availability: String
+    package var description: NodeDescription
+    package var address: String
+
+    package init(
+        nodeID: ObjectID, role: String, availability: String = "active",
+        description: NodeDescription = NodeDescription(), address: String
+    ) {
+        (self.nodeID, self.role, self.availability) = (nodeID, role, availability)
+        (self.description, self.address) = (description, address)
+    }
 }
 
 package struct ServiceUpdateOptions: Sendable, Equatable {

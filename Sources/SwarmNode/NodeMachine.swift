@@ -1,43 +1,15 @@
 package import Allocation
 package import Consensus
+package import Dispatching
+package import Membership
 package import Store
 package import SwarmCore
 package import SwarmModel
 
-/// Turns transactions and store images into bytes and back; the machine does not know the format.
-package protocol ObjectCodec: Sendable {
-    func encode(_ transaction: Transaction) -> [UInt8]
-    func decodeTransaction(_ bytes: [UInt8]) throws(SwarmError) -> Transaction
-    func encode(_ image: StoreImage) -> [UInt8]
-    func decodeImage(_ bytes: [UInt8]) throws(SwarmError) -> StoreImage
-}
-
-package enum NodeEvent: Sendable {
-    /// Always first: what storage holds.
-    case recovered(RecoveredState)
-    case persisted(sequence: UInt64)
-    case deadlineReached
-    case request(ticket: UInt64, ControlRequest, freshTokens: JoinTokens?)
-    /// Actions that the node itself needs agreed on, such as a swarm's first objects.
-    case bootstrap(ticket: UInt64, [StoreAction])
-    case planned(Plan)
-    case snapshotSaved(index: LogIndex)
-    case agent(AgentEvent)
-}
-
-package enum NodeEffect: Sendable {
-    case persist(LogBatch)
-    /// Run the planner on this snapshot, answer with `.planned`.
-    case plan(ObjectStore, AllocationFacts, seed: UInt64)
-    case saveSnapshot(ObjectStore, index: LogIndex, term: Term)
-    case respond(ticket: UInt64, Result<ControlResponse, SwarmError>)
-    case committed(Commit)
-    case agent(AgentEffect)
-    /// What storage holds cannot be understood: the node must not go on.
-    case fatal(SwarmError)
-}
-
-/// A node as one value: consensus, store, planner and agent in one place, no input or output.
+/// A node as one value: gossip, consensus, store, planner, dispatcher and agent in one place, no input or output.
+///
+/// Every node has all parts. A worker's consensus has no voters and listens: when the leader makes the node a
+/// manager, the log simply begins to arrive. What only a leader does lives in ``manager`` for one leadership.
 ///
 /// At most one write is on its way to the log: each is made from the store that the one before it left, so that
 /// no request is refused for a change that it could not have seen.
@@ -46,228 +18,302 @@ package struct NodeMachine: Sendable {
     package static let maximumWaitingRequests = 1024
     /// A snapshot is taken, and the log cut, after so many entries.
     package static let snapshotInterval: LogIndex = 5000
+    /// A request finds a leader in this time or fails.
+    package static let requestTimeout: Duration = .seconds(10)
+    /// After a change of leader an answer of the former one is waited for so long.
+    package static let answerPatience: Duration = .seconds(2)
+    /// A leader that refuses a request is asked so often.
+    package static let forwardsMax = 5
+    /// Messages that wait for their batch to be on disk.
+    static let heldBatchesMax = 4096
 
     package let nodeID: ObjectID
-    package private(set) var store = ObjectStore()
-    package private(set) var agent: AgentMachine
+    package let setup: ClusterSetup
+    package internal(set) var store = ObjectStore()
+    package internal(set) var agent: AgentMachine
+    package internal(set) var gossip: MembershipMachine?
+    package internal(set) var session: AgentSession
+    package internal(set) var epoch: UInt64
+    package var mutations: NodeMutations = []
+    package var dispatchMutations: DispatchMutations = [] { didSet { session.mutations = dispatchMutations } }
     var raft: RaftMachine
     let codec: any ObjectCodec
     var facts: AllocationFacts
-    private var generator: SeededGenerator
+    var generator: SeededGenerator
+    var manager: ManagerMachine?
 
-    private enum Write: Sendable {
-        case request(ticket: UInt64, ControlRequest, JoinTokens?)
-        case bootstrap(ticket: UInt64, [StoreAction])
+    // Requests
+    var waiting: [PendingRequest] = []
+    var forwarded: [UInt64: ForwardedRequest] = [:]
+    var nextForward: UInt64 = 1
+    var reads: [UInt64: UInt64] = [:]
+    var nextTicket: UInt64 = 1
+
+    // Consensus
+    /// What may leave once its batch is on disk.
+    var held: [(sequence: UInt64, messages: [RaftMessage])] = []
+    var nodeIDs: [MemberID: ObjectID] = [:]
+    /// The leadership for which the planner works; it is waited for even when that has passed.
+    var planning: LeaderClaim?
+    var lastSnapshot: LogIndex = 0
+    var recoveredIndex: LogIndex = 0
+    var isSavingSnapshot = false
+    var isForced: Bool
+    var wasMember = false
+    /// Its leader says that this node is not a manager, though its own log does not.
+    var isDismissed = false
+
+    // Gossip
+    package internal(set) var deadNodes: Set<ObjectID> = []
+    var leftNodes: Set<ObjectID> = []
+    /// What this node has to tell itself.
+    var mailbox: [PeerMessage] = []
+
+    /// A manager's number in consensus, from its identifier; 63 bits, since SQLite has no more.
+    package static func memberID(of node: ObjectID) -> MemberID {
+        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+        for byte in node.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+        return max((hash ^ hash >> 32) & UInt64(Int64.max), 1)
     }
-    private struct InFlight: Sendable {
-        var transaction: Transaction
-        var respond: (ticket: UInt64, response: ControlResponse)?
-        var statuses: [ObjectID: TaskStatus] = [:]
-        var isPlan = false
-    }
-    private var waiting: BoundedQueue<Write>
-    private var statuses: [ObjectID: TaskStatus] = [:]
-    private var plan: [StoreAction] = []
-    private var inFlight: InFlight?
-    private var nextTicket: UInt64 = 1
-    private var isPlanning = false
-    private var needsPlan = false
-    private var revisitAt: Timestamp?
-    private var lastSnapshot: LogIndex = 0
-    private var isSavingSnapshot = false
 
     package init(
         nodeID: ObjectID, agentFacts: AgentFacts, allocationFacts: AllocationFacts, codec: any ObjectCodec,
-        seed: UInt64
+        seed: UInt64, setup: ClusterSetup = ClusterSetup()
     ) {
         self.nodeID = nodeID
         self.codec = codec
+        self.setup = setup
         facts = allocationFacts
+        (epoch, isForced) = (setup.epoch, setup.isForced)
         generator = SeededGenerator(seed: seed)
         agent = AgentMachine(facts: agentFacts, seed: generator.next())
-        raft = RaftMachine(id: 1, voters: [1], seed: generator.next())
-        waiting = BoundedQueue(capacity: Self.maximumWaitingRequests)
+        let id = Self.memberID(of: nodeID)
+        raft = RaftMachine(
+            id: id, voters: setup.isFounder ? [id] : [], seed: generator.next(), configuration: setup.raft)
+        session = AgentSession(
+            nodeID: nodeID, epoch: setup.epoch, seed: generator.next(), configuration: setup.dispatch,
+            managers: setup.managers)
+        nodeIDs[id] = nodeID
+        gossip = setup.gossip.map {
+            MembershipMachine(
+                id: nodeID, contact: $0.contact, incarnation: $0.incarnation, seed: generator.next(),
+                configuration: $0.configuration)
+        }
     }
+
+    // MARK: Queries
+
+    package var isLeader: Bool { manager != nil }
+    /// Whether this node takes part in consensus, as far as it knows.
+    package var isManager: Bool { raft.membership.members.contains(raft.id) && !isDismissed }
+    package var term: Term { raft.hardState.term }
+    package var commitIndex: LogIndex { raft.commitIndex }
+    package var voters: Set<MemberID> { raft.membership.voters }
+    /// The state of consensus in a line, for transcripts.
+    package var consensusSummary: String {
+        let members = raft.membership
+        func names(_ set: Set<MemberID>) -> String {
+            set.map { nodeIDs[$0] ?? String($0) }.sorted().joined(separator: " ")
+        }
+        return "term \(raft.hardState.term) last \(raft.log.lastIndex) commit \(raft.commitIndex) "
+            + "voters [\(names(members.voters))] before [\(names(members.outgoing))] "
+            + "learners [\(names(members.learners))]\(isDismissed ? " dismissed" : "")"
+    }
+
+    /// Whether consensus needs to be woken: a single leader has nobody to send heartbeats to, and who was dismissed
+    /// does not campaign. A leader that removes itself leads until that is agreed.
+    private var keepsTime: Bool {
+        // Reads that nobody answers must end, whatever this node is by then.
+        !reads.isEmpty
+            || (isManager || raft.isLeader)
+                && (!raft.isLeader || !raft.membership.members.subtracting([raft.id]).isEmpty)
+    }
+    /// The node that leads, as far as this one knows.
+    package var leaderID: ObjectID? { manager?.claim.nodeID ?? knownLeader?.nodeID }
 
     /// When to send `.deadlineReached`, relative to now; nil when only an event matters.
     package func nextDeadline(now: Instant, time: Timestamp) -> Duration? {
-        let planning = revisitAt.map { max(.zero, $0 - time) }
-        // A single member has nobody to send heartbeats to.
-        guard raft.voters.count > 1, let deadline = raft.nextDeadline else { return planning }
-        let consensus = max(.zero, deadline - now)
-        return planning.map { min($0, consensus) } ?? consensus
+        var next = manager?.nextDeadline(now: now, time: time)
+        func consider(_ instant: Instant?) {
+            guard let instant else { return }
+            let wait = max(.zero, instant - now)
+            next = next.map { min($0, wait) } ?? wait
+        }
+        if keepsTime { consider(raft.nextDeadline) }
+        consider(gossip?.nextDeadline)
+        consider(session.nextDeadline)
+        if manager == nil { consider(waiting.map(\.failsAt).min()) }
+        consider(forwarded.values.map(\.failsAt).min())
+        if let manager, manager.membershipTicket == nil, manager.membershipAt > now {
+            consider(manager.membershipAt)
+        }
+        return next
     }
+
+    // MARK: Events
 
     package mutating func receive(_ event: NodeEvent, at now: Instant, time: Timestamp) -> [NodeEffect] {
         var effects: [NodeEffect] = []
         switch event {
         case .recovered(let state): effects += recover(state, at: now, time: time)
-        case .persisted(let sequence):
-            effects += interpret(raft.receive(.persisted(sequence: sequence), at: now), time)
-        case .deadlineReached: effects += interpret(raft.receive(.deadlineReached, at: now), time)
+        case .persisted(let sequence): effects += persisted(sequence, at: now, time: time)
+        case .deadlineReached: effects += deadline(at: now, time: time)
         case .request(let ticket, let request, let tokens):
-            if !waiting.append(.request(ticket: ticket, request, tokens)) { effects.append(busy(ticket)) }
+            effects += enqueue(.client(ticket: ticket), .request(request, tokens), at: now)
         case .bootstrap(let ticket, let actions):
-            if !waiting.append(.bootstrap(ticket: ticket, actions)) { effects.append(busy(ticket)) }
-        case .planned(let result):
-            isPlanning = false
-            plan = result.actions
-            revisitAt = result.revisitAt
-        case .snapshotSaved(let index):
+            effects += enqueue(.client(ticket: ticket), .bootstrap(actions), at: now)
+        case .read(let ticket): effects += read(ticket, at: now, time: time)
+        case .planned(let result): accept(result)
+        case .snapshotSaved(let index, let image):
             (isSavingSnapshot, lastSnapshot) = (false, index)
-            effects += interpret(raft.receive(.compacted(upTo: index), at: now), time)
-        case .agent(let event): effects += absorb(agent.receive(event, at: time))
+            let saved: RaftEvent =
+                image.isEmpty ? .compacted(upTo: index) : .snapshotSaved(index: index, image: image)
+            effects += interpret(raft.receive(saved, at: now), at: now, time)
+        case .agent(let event): effects += absorb(agent.receive(event, at: time), at: now, time)
+        case .peer(let message, let source): effects += receive(message, from: source, at: now, time: time)
+        case .gossip(let event): effects += hear(event, at: now, time: time)
+        case .leave: effects += leave(at: now, time: time)
         }
-        effects += proceed(at: now, time: time)
+        return effects + settle(at: now, time: time)
+    }
+
+    private mutating func deadline(at now: Instant, time: Timestamp) -> [NodeEffect] {
+        var effects: [NodeEffect] = []
+        if let due = raft.nextDeadline, due <= now, keepsTime {
+            effects += interpret(raft.receive(.deadlineReached, at: now), at: now, time)
+        }
+        if let due = gossip?.nextDeadline, due <= now {
+            effects += hear(.deadlineReached, at: now, time: time)
+        }
+        if let due = session.nextDeadline, due <= now { effects += follow(.deadlineReached, at: now, time) }
+        effects += failOverdue(at: now)
         return effects
     }
 
-    private func busy(_ ticket: UInt64) -> NodeEffect {
-        .respond(
-            ticket: ticket,
-            .failure(SwarmError(.unavailable, "too many requests are waiting for this manager; try again")))
-    }
-
-    private mutating func recover(_ state: RecoveredState, at now: Instant, time: Timestamp) -> [NodeEffect] {
-        if !state.snapshot.isEmpty {
-            do throws(SwarmError) {
-                store = try codec.decodeImage(state.snapshot).store
-            } catch { return [.fatal(error)] }
+    private mutating func leave(at now: Instant, time: Timestamp) -> [NodeEffect] {
+        var effects = absorb(agent.receive(.leave, at: time), at: now, time)
+        effects += hear(.leave, at: now, time: time)
+        if raft.isLeader {
+            effects += interpret(raft.receive(.transferLeadership(to: nil), at: now), at: now, time)
         }
-        lastSnapshot = state.snapshotIndex
-        return interpret(raft.receive(.recovered(state), at: now), time)
+        return effects
     }
 
-    // MARK: Agreement
+    private mutating func accept(_ result: Plan) {
+        let isCurrent = planning == manager?.claim
+        planning = nil
+        guard manager != nil else { return }
+        guard isCurrent || mutations.contains(.appliesStalePlans) else {
+            manager?.needsPlan = true
+            return
+        }
+        if !isCurrent { manager?.planBase = store }
+        manager?.plan = result.actions
+        manager?.revisitAt = result.revisitAt
+    }
 
-    private mutating func interpret(_ effects: [RaftEffect], _ time: Timestamp) -> [NodeEffect] {
-        var result: [NodeEffect] = []
-        for effect in effects {
+    /// After every event: letters to itself, then whatever may come next, until nothing is left.
+    private mutating func settle(at now: Instant, time: Timestamp) -> [NodeEffect] {
+        var effects: [NodeEffect] = []
+        repeat {
+            while !mailbox.isEmpty {
+                effects += receive(mailbox.removeFirst(), from: nodeID, at: now, time: time)
+            }
+            effects += proceed(at: now, time: time)
+        } while !mailbox.isEmpty
+        return effects
+    }
+
+    // MARK: Peers
+
+    private mutating func receive(
+        _ message: PeerMessage, from source: ObjectID, at now: Instant, time: Timestamp
+    ) -> [NodeEffect] {
+        switch message {
+        case .raft(let message, let epoch):
+            // Nobody speaks for another member, and nobody from before the cluster was made anew.
+            guard epoch == self.epoch, message.from == Self.memberID(of: source) else { return [] }
+            nodeIDs[message.from] = source
+            if case .append = message.body { isDismissed = false }
+            return interpret(raft.receive(.received(message), at: now), at: now, time)
+        case .toManager(let message): return serve(message, of: source, at: now)
+        case .toAgent(let message): return follow(.received(message, from: source), at: now, time)
+        case .request(let number, let request, let tokens, let claim):
+            guard let manager, manager.claim == claim, waiting.count < Self.maximumWaitingRequests else {
+                return post(.refused(number: number), to: source)
+            }
+            return enqueue(.peer(source, number: number), .request(request, tokens), at: now)
+        case .answer(let number, let result): return answered(number, result, by: source)
+        case .refused(let number): return refused(number, by: source, at: now)
+        }
+    }
+
+    /// To itself by the mailbox, to others by the transport.
+    mutating func post(_ message: PeerMessage, to node: ObjectID) -> [NodeEffect] {
+        guard node != nodeID else {
+            mailbox.append(message)
+            return []
+        }
+        let contact = gossip?.member(node)?.contact
+        let known = contact.map { $0.metadata.addresses + [$0.address.host] } ?? []
+        let addresses = known.isEmpty ? [store.nodes[node]?.status.addr].compactMap { $0 } : known
+        return [.send(message, to: PeerRoute(nodeID: node, addresses: addresses))]
+    }
+
+    mutating func post(_ messages: [Dispatcher.Outgoing]) -> [NodeEffect] {
+        messages.flatMap { post(.toAgent($0.message), to: $0.node) }
+    }
+
+    /// An agent speaks to this node as its manager.
+    private mutating func serve(_ message: AgentMessage, of node: ObjectID, at now: Instant) -> [NodeEffect] {
+        guard manager != nil else {
+            guard case .open = message else { return [] }
+            return post(.toAgent(.notLeader(knownLeader)), to: node)
+        }
+        let managers = managerIDs
+        guard
+            let outcome = manager?.dispatcher.receive(message, from: node, store, managers: managers, at: now)
+        else {
+            return []
+        }
+        manager?.report(outcome)
+        return post(outcome.messages)
+    }
+
+    // MARK: The agent's stream
+
+    mutating func follow(_ event: AgentSession.Event, at now: Instant, _ time: Timestamp) -> [NodeEffect] {
+        var effects: [NodeEffect] = []
+        let before = session.leader
+        for effect in session.receive(event, at: now) {
             switch effect {
-            case .persist(let batch): result.append(.persist(batch))
-            case .apply(let entries): result += apply(entries, time)
-            case .leadershipChanged: needsPlan = true
-            case .rejected:
-                if let respond = inFlight?.respond {
-                    let error = SwarmError(.unavailable, "the manager could not write to its log; try again")
-                    result.append(.respond(ticket: respond.ticket, .failure(error)))
-                }
-                inFlight = nil
-            case .send: break
+            case .send(let message, let node): effects += post(.toManager(message), to: node)
+            case .assign(let assignment):
+                effects += absorb(agent.receive(.assigned(assignment), at: time), at: now, time)
+                noticeDismissal()
+            case .epochChanged(let epoch): effects += abandonLog(for: epoch, at: now, time)
+            case .removed: effects.append(.removedFromCluster)
             }
         }
-        return result
-    }
-
-    private mutating func apply(_ entries: [AppliedEntry], _ time: Timestamp) -> [NodeEffect] {
-        var effects: [NodeEffect] = []
-        var hasChanges = false
-        for applied in entries where applied.entry.kind == .command {
-            let isOwn = applied.ticket != nil
-            let transaction: Transaction
-            if isOwn, let inFlight {
-                transaction = inFlight.transaction
-            } else {
-                do throws(SwarmError) {
-                    transaction = try codec.decodeTransaction(applied.entry.payload)
-                } catch { return effects + [.fatal(error)] }
-            }
-            let commit = store.apply(transaction, at: applied.entry.index)
-            hasChanges = hasChanges || !commit.changes.isEmpty
-            if isOwn {
-                effects += settle(commit)
-                effects.append(.committed(commit))
-            }
-        }
-        guard hasChanges else { return effects }
-        needsPlan = true
-        effects += absorb(agent.receive(.assigned(Assignment(of: store, node: nodeID)), at: time))
-        return effects
-    }
-
-    /// Answers who waited for a write, and keeps what was refused because something else came first.
-    private mutating func settle(_ commit: Commit) -> [NodeEffect] {
-        guard let write = inFlight else { return [] }
-        inFlight = nil
-        for case .update(.task(let task)) in commit.rejected {
-            guard let status = write.statuses[task.id], statuses[task.id] == nil else { continue }
-            statuses[task.id] = status
-        }
-        guard let (ticket, response) = write.respond else { return [] }
-        if commit.rejected.isEmpty { return [.respond(ticket: ticket, .success(response))] }
-        let error = SwarmError(.outdatedVersion, "rpc error: code = Unknown desc = update out of sequence")
-        return [.respond(ticket: ticket, .failure(error))]
-    }
-
-    // MARK: What comes next
-
-    private mutating func absorb(_ effects: [AgentEffect]) -> [NodeEffect] {
-        effects.compactMap { effect in
-            guard case .report(let changed) = effect else { return .agent(effect) }
-            statuses.merge(changed) { _, new in new }
-            return nil
-        }
-    }
-
-    private mutating func proceed(at now: Instant, time: Timestamp) -> [NodeEffect] {
-        guard raft.isLeader else { return [] }
-        var effects: [NodeEffect] = []
-        while inFlight == nil, let write = nextWrite(time, &effects) {
-            inFlight = write
-            let payload = codec.encode(write.transaction)
-            nextTicket += 1
-            effects += interpret(raft.receive(.propose(payload: payload, ticket: nextTicket), at: now), time)
-        }
-        if let revisit = revisitAt, revisit <= time {
-            revisitAt = nil
-            needsPlan = true
-        }
-        if needsPlan && !isPlanning && inFlight == nil && plan.isEmpty && store.cluster != nil {
-            (needsPlan, isPlanning) = (false, true)
-            effects.append(.plan(store, facts, seed: generator.next()))
-        }
-        if !isSavingSnapshot, store.index >= lastSnapshot + Self.snapshotInterval,
-            let term = raft.log.term(at: store.index)
-        {
-            isSavingSnapshot = true
-            effects.append(.saveSnapshot(store, index: store.index, term: term))
+        if session.leader != before { expectNoMoreAnswers(at: now) }
+        if before != nil, session.leader != before, mutations.contains(.restartsTasksOnLeaderChange) {
+            effects += absorb(agent.receive(.assigned(Assignment(nodeID: nodeID)), at: time), at: now, time)
         }
         return effects
     }
 
-    /// Requests first, then what agents reported, then the plan.
-    private mutating func nextWrite(_ time: Timestamp, _ effects: inout [NodeEffect]) -> InFlight? {
-        while let write = waiting.popFirst() {
-            switch write {
-            case .bootstrap(let ticket, let actions):
-                return InFlight(
-                    transaction: Transaction(actions: actions, time: time),
-                    respond: (ticket, .created(nodeID, warnings: [])))
-            case .request(let ticket, let request, let tokens):
-                let handler = RequestHandler(store: store, time: time, nodeID: nodeID, freshTokens: tokens)
-                do throws(SwarmError) {
-                    let outcome = try handler.handle(request, using: &generator)
-                    guard !outcome.actions.isEmpty else {
-                        effects.append(.respond(ticket: ticket, .success(outcome.response)))
-                        continue
-                    }
-                    return InFlight(
-                        transaction: Transaction(actions: outcome.actions, time: time),
-                        respond: (ticket, outcome.response))
-                } catch { effects.append(.respond(ticket: ticket, .failure(error))) }
-            }
+    mutating func absorb(_ effects: [AgentEffect], at now: Instant, _ time: Timestamp) -> [NodeEffect] {
+        effects.flatMap { effect -> [NodeEffect] in
+            guard case .report(let changed) = effect else { return [.agent(effect)] }
+            return follow(.statuses(changed), at: now, time)
         }
-        if !statuses.isEmpty {
-            let updates = statuses.sorted { $0.key < $1.key }.map { (taskID: $0.key, status: $0.value) }
-            let reported = statuses
-            statuses = [:]
-            let actions = StatusUpdate.statusActions(store, updates: updates)
-            if !actions.isEmpty {
-                return InFlight(transaction: Transaction(actions: actions, time: time), statuses: reported)
-            }
-        }
-        guard !plan.isEmpty else { return nil }
-        defer { plan = [] }
-        return InFlight(transaction: Transaction(actions: plan, time: time), isPlan: true)
+    }
+
+    /// A node that missed its own removal from consensus would campaign for ever.
+    private mutating func noticeDismissal() {
+        guard raft.membership.isVoter(raft.id), !raft.isLeader, let leader = session.session?.leader,
+            leader.term >= raft.hardState.term, !session.managers.isEmpty
+        else { return }
+        isDismissed = !session.managers.contains(nodeID)
     }
 }

@@ -1,3 +1,4 @@
+import Dispatching
 import GoTemplate
 import SwarmCore
 import SwarmModel
@@ -10,7 +11,8 @@ struct TaskTemplate: Sendable {
         let labels = (task.serviceLabels ?? [:]).mapValues { TemplateValue.string($0) }
         values = .map([
             "Service": .map([
-                "ID": .string(task.serviceID ?? ""), "Name": .string(task.serviceName ?? ""), "Labels": .map(labels),
+                "ID": .string(task.serviceID ?? ""), "Name": .string(task.serviceName ?? ""),
+                "Labels": .map(labels),
             ]),
             "Node": .map([
                 "ID": .string(task.nodeID ?? ""), "Hostname": .string(hostname),

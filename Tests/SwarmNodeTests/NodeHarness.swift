@@ -146,14 +146,14 @@ struct NodeHarness {
             queue.append(.persisted(sequence: batch.sequence))
         case .plan(let store, let facts, let seed):
             queue.append(.planned(Planner.plan(store, at: time, facts: facts, seed: seed)))
-        case .saveSnapshot(let store, let index, let term):
+        case .saveSnapshot(let store, let index, let term, _):
             (disk.snapshot, disk.snapshotIndex, disk.snapshotTerm) = (
                 codec.encode(StoreImage(store)), index, term
             )
             disk.entries.removeAll { $0.index <= index }
             queue.append(.snapshotSaved(index: index))
         case .respond(let ticket, let result): responses[ticket] = result
-        case .committed: break
+        case .committed, .readable, .send, .gossip, .eraseLog, .removedFromCluster: break
         case .fatal(let error): preconditionFailure("\(error)")
         case .agent(let effect): perform(effect)
         }

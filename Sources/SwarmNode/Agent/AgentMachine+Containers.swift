@@ -1,3 +1,4 @@
+import Dispatching
 import Ports
 import SwarmCore
 import SwarmModel

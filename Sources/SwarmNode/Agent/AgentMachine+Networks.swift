@@ -1,3 +1,4 @@
+import Dispatching
 import Execution
 import NameService
 import Overlay
@@ -55,6 +56,12 @@ extension AgentMachine {
         return endpoints
     }
 
+    /// The endpoints on other nodes that may be alive.
+    private func reachable(_ service: ServiceEndpoints) -> [TaskEndpoint] {
+        guard !unreachable.isEmpty else { return service.remote }
+        return service.remote.filter { !unreachable.contains($0.nodeID) }
+    }
+
     func desiredNetworking() -> DesiredNetworking {
         guard let assignment else {
             return DesiredNetworking(networks: [:], sandboxes: [:], publishedPorts: [])
@@ -90,7 +97,9 @@ extension AgentMachine {
     ) -> [VirtualService] {
         assignment.services.compactMap { service in
             guard let address = service.virtualIPs[network] else { return nil }
-            let backends = ((local[service.id] ?? []) + service.remote).compactMap { $0.addresses[network] }
+            let backends = ((local[service.id] ?? []) + reachable(service)).compactMap {
+                $0.addresses[network]
+            }
             return VirtualService(id: service.id, virtualIP: address, backends: backends.sorted())
         }
     }
@@ -132,7 +141,7 @@ extension AgentMachine {
                     guard let number = port.publishedPort.flatMap(UInt16.init(exactly:)), number != 0 else {
                         continue
                     }
-                    let endpoints = (local[service.id] ?? []) + service.remote
+                    let endpoints = (local[service.id] ?? []) + reachable(service)
                     let backends = endpoints.compactMap { endpoint in
                         ingress.flatMap { endpoint.addresses[$0] }
                     }
@@ -177,7 +186,7 @@ extension AgentMachine {
                 ServiceRecord(
                     name: service.name, aliases: service.aliases[network.id] ?? [],
                     virtualIP: service.isRoundRobin ? nil : service.virtualIPs[network.id],
-                    endpoints: ((local[service.id] ?? []) + service.remote).compactMap {
+                    endpoints: ((local[service.id] ?? []) + reachable(service)).compactMap {
                         $0.record(on: network.id)
                     })
             }

@@ -1,3 +1,4 @@
+package import Dispatching
 package import Execution
 package import NameService
 package import Overlay
@@ -40,6 +41,8 @@ package enum AgentEvent: Sendable {
     case container(ContainerEvent)
     /// `failures`: by container id, in words; `ports`: published ports that this node could not open.
     case networkApplied(version: UInt64, failures: [String: String], ports: [PublishedPort.Key: String])
+    /// Nodes that gossip holds for dead: they get no traffic.
+    case unreachable(Set<ObjectID>)
     case leave
 }
 
@@ -55,7 +58,11 @@ package struct AgentMachine: Sendable {
     /// Tasks that wait for a network version, and for what.
     var waiting: [(version: UInt64, task: ObjectID, event: TaskEvent)] = []
     private var found: [String: ContainerInfo]?
+    /// Exits that were heard of before it was known what the runtime holds.
+    private var earlyExits: [String: Int] = [:]
+    private static let earlyExitsMax = 4096
     private var isLeaving = false
+    var unreachable: Set<ObjectID> = []
     var generator: SeededGenerator
     let facts: AgentFacts
     private var reported: [ObjectID: TaskStatus] = [:]
@@ -76,6 +83,11 @@ package struct AgentMachine: Sendable {
             found = Dictionary(
                 containers.compactMap { info in info.labels[Label.taskID].map { ($0, info) } },
                 uniquingKeysWith: { first, _ in first })
+            for (task, info) in found ?? [:] {
+                guard let code = earlyExits[info.id] else { continue }
+                markExited(task, code)
+            }
+            earlyExits = [:]
             for info in containers where info.labels[Label.taskID] != nil {
                 guard let text = info.labels[Label.localAddress], let address = IPv4Address(text) else {
                     continue
@@ -93,6 +105,7 @@ package struct AgentMachine: Sendable {
         case .container(let containerEvent): effects += observe(containerEvent, at: time)
         case .networkApplied(let version, let failures, let ports):
             effects += networkApplied(version, failures: failures, ports: ports, at: time)
+        case .unreachable(let nodes): unreachable = nodes
         case .leave:
             isLeaving = true
             for id in machines.keys.sorted() { effects += step(id, at: time) { $0.remove(at: time) } }
@@ -199,6 +212,7 @@ package struct AgentMachine: Sendable {
     }
 
     private mutating func observe(_ event: ContainerEvent, at time: Timestamp) -> [AgentEffect] {
+        noteUnadopted(event)
         switch event {
         case .started, .runtimeRestarted: return []
         case .exited(let containerID, let code, let oomKilled, _):
@@ -215,6 +229,28 @@ package struct AgentMachine: Sendable {
             }
             return step(id, at: time) { $0.receive(event, at: time) }
         }
+    }
+
+    /// What happens to a container before its task is known here must not be lost: it is adopted as it is then.
+    private mutating func noteUnadopted(_ event: ContainerEvent) {
+        switch event {
+        case .started, .runtimeRestarted: break
+        case .exited(let containerID, let code, _, _):
+            guard taskIDsByContainer[containerID] == nil else { return }
+            if found == nil, earlyExits.count < Self.earlyExitsMax { earlyExits[containerID] = code }
+            guard let task = found?.first(where: { $0.value.id == containerID })?.key else { return }
+            markExited(task, code)
+        case .health(let containerID, let status, _):
+            guard taskIDsByContainer[containerID] == nil,
+                let task = found?.first(where: { $0.value.id == containerID })?.key
+            else { return }
+            found?[task]?.health = status
+        }
+    }
+
+    private mutating func markExited(_ task: ObjectID, _ code: Int) {
+        found?[task]?.state = .exited
+        found?[task]?.exitCode = code
     }
 
     private mutating func networkApplied(

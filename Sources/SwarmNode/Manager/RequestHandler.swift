@@ -11,6 +11,9 @@ package struct RequestHandler {
     /// Fresh join-token secrets, drawn at the edge from the system's generator.
     package var freshTokens: JoinTokens?
 
+    /// Nodes that gossip holds for dead.
+    package var unreachable: Set<ObjectID> = []
+
     package init(store: ObjectStore, time: Timestamp, nodeID: ObjectID, freshTokens: JoinTokens? = nil) {
         (self.store, self.time, self.nodeID, self.freshTokens) = (store, time, nodeID, freshTokens)
     }
@@ -40,6 +43,7 @@ package struct RequestHandler {
         case .createConfig, .updateConfig, .removeConfig: return try configRequest(request, using: &generator)
         case .updateNode(let id, let version, let spec): return try updateNode(id, version, spec)
         case .removeNode(let id, let force): return try removeNode(id, force: force)
+        case .joinSwarm(let join): return try joinSwarm(join)
         }
     }
 
@@ -99,22 +103,9 @@ package struct RequestHandler {
         if node.spec.role == "manager" && spec.role == "worker" && managers.count == 1 {
             throw Self.rpc(.failedPrecondition, "attempting to demote the last manager of the swarm")
         }
+        try checkRoleChange(of: node, to: spec.role, managers)
         node.spec = spec
         return Outcome(actions: [.update(.node(node))], response: .done)
-    }
-
-    private func removeNode(_ id: ObjectID, force: Bool) throws(SwarmError) -> Outcome {
-        guard let node = store.nodes[id] else { throw notFound("node", id) }
-        if node.spec.role == "manager" {
-            let text =
-                "node \(id) is a cluster manager and is a member of the raft cluster. "
-                + "It must be demoted to worker before removal"
-            throw Self.rpc(.failedPrecondition, text)
-        }
-        if node.status.state == "ready" && !force {
-            throw Self.rpc(.failedPrecondition, "node \(id) is not down and can't be removed")
-        }
-        return Outcome(actions: [.remove(.node, id)], response: .done)
     }
 
     // MARK: Networks

@@ -37,6 +37,8 @@ package struct ServiceEndpoints: Sendable, Equatable {
 /// One task that may take traffic.
 package struct TaskEndpoint: Sendable, Equatable {
     package var taskID: ObjectID
+    /// Where it runs: whoever holds that node for dead sends it nothing.
+    package var nodeID: ObjectID
     /// `web.1`.
     package var taskName: String
     package var containerID: String
@@ -44,10 +46,11 @@ package struct TaskEndpoint: Sendable, Equatable {
     package var addresses: [ObjectID: IPv4Address]
 
     package init(
-        taskID: ObjectID, taskName: String, containerID: String, hostname: String,
+        taskID: ObjectID, nodeID: ObjectID, taskName: String, containerID: String, hostname: String,
         addresses: [ObjectID: IPv4Address]
     ) {
-        (self.taskID, self.taskName, self.containerID) = (taskID, taskName, containerID)
+        (self.taskID, self.nodeID) = (taskID, nodeID)
+        (self.taskName, self.containerID) = (taskName, containerID)
         (self.hostname, self.addresses) = (hostname, addresses)
     }
 }
@@ -92,6 +95,7 @@ extension ServiceEndpoints {
         guard !ports.isEmpty || self.networks.contains(where: networks.contains) else { return nil }
         remote = store.tasks(ofService: service.id).filter {
             $0.nodeID != nodeID && $0.status.state == .running && $0.desiredState <= .running
+                && store.nodes[$0.nodeID ?? ""]?.status.state != "down"
         }.map { TaskEndpoint($0, containerID: $0.status.containerStatus?.containerID ?? "") }
     }
 }
@@ -103,7 +107,7 @@ extension TaskEndpoint {
             addresses[attachment.network.id] = attachment.addresses?.first?.address
         }
         self.init(
-            taskID: task.id, taskName: task.displayName, containerID: containerID,
+            taskID: task.id, nodeID: task.nodeID ?? "", taskName: task.displayName, containerID: containerID,
             hostname: task.spec.containerSpec?.hostname ?? "", addresses: addresses)
     }
 }
@@ -121,5 +125,5 @@ extension SwarmTask {
 
 extension TaskSpec {
     /// Slots of jobs count from 0.
-    func isJob(_ iteration: ObjectVersion?) -> Bool { iteration != nil }
+    package func isJob(_ iteration: ObjectVersion?) -> Bool { iteration != nil }
 }

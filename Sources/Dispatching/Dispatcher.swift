@@ -1,0 +1,221 @@
+package import Store
+package import SwarmCore
+package import SwarmModel
+
+/// The leader's end of all agents' sessions; made anew with every leadership.
+///
+/// Laws: an agent holds exactly what the store says of its node at the stream's version, or asks again; statuses
+/// count only from the node that the task was given to, and are acknowledged when the log has them.
+package struct Dispatcher: Sendable {
+    package struct Outgoing: Sendable, Equatable {
+        package var node: ObjectID
+        package var message: DispatchMessage
+
+        package init(node: ObjectID, message: DispatchMessage) { (self.node, self.message) = (node, message) }
+    }
+    /// What an agent's message leads to.
+    package struct Outcome: Sendable {
+        package var messages: [Outgoing] = []
+        /// To be put into the log; then ``Dispatcher/committed(_:)`` with the receipt.
+        package var statuses: [ObjectID: TaskStatus] = [:]
+        package var receipt: Receipt?
+
+        package init() {}
+    }
+    /// Whom to tell that statuses are in the log.
+    package struct Receipt: Sendable, Equatable {
+        package var node: ObjectID
+        package var session: SessionID
+        package var number: UInt64
+    }
+
+    private struct Session: Sendable {
+        var id: SessionID
+        var version: UInt64
+        var sent: [AssignmentKey: UInt64]
+        var sentAt: Instant
+        var managers: [ObjectID]
+    }
+
+    package let claim: LeaderClaim
+    package let startedAt: Instant
+    let configuration: DispatchConfiguration
+    package var mutations: DispatchMutations = []
+    /// Statuses of tasks that the sender does not own: a sign of a node gone wrong.
+    package private(set) var refusedStatuses = 0
+    private var sessions: [ObjectID: Session] = [:]
+    private var lastHeard: [ObjectID: Instant] = [:]
+    private var announced: Set<ObjectID> = []
+    private var nextNumber: UInt64 = 1
+
+    package init(claim: LeaderClaim, configuration: DispatchConfiguration = .init(), at now: Instant) {
+        (self.claim, self.configuration, startedAt) = (claim, configuration, now)
+    }
+
+    package func hasSession(_ node: ObjectID) -> Bool { sessions[node] != nil }
+    package func lastHeard(_ node: ObjectID) -> Instant? { lastHeard[node] }
+
+    // MARK: Down
+
+    /// Tells nodes that have not heard of this leader, and sends every session what it lacks.
+    /// - Parameter nodes: whose assignments may have changed; nil for all.
+    package mutating func storeChanged(
+        _ store: ObjectStore, managers: [ObjectID], nodes: Set<ObjectID>? = nil, at now: Instant
+    ) -> [Outgoing] {
+        var messages: [Outgoing] = []
+        for node in store.nodes.sorted.map(\.id) {
+            if announced.insert(node).inserted {
+                messages.append(Outgoing(node: node, message: .leader(claim)))
+            }
+            guard sessions[node] != nil, nodes.map({ $0.contains(node) }) ?? true else { continue }
+            messages += refresh(node, store, managers: managers, at: now)
+        }
+        for node in sessions.keys.sorted() where store.nodes[node] == nil {
+            sessions[node] = nil
+            lastHeard[node] = nil
+            announced.remove(node)
+            messages.append(Outgoing(node: node, message: .nodeUnknown(claim)))
+        }
+        return messages
+    }
+
+    private mutating func refresh(
+        _ node: ObjectID, _ store: ObjectStore, managers: [ObjectID], at now: Instant
+    ) -> [Outgoing] {
+        guard var session = sessions[node] else { return [] }
+        let assignment = Assignment(of: store, node: node)
+        let delta = assignment.delta(from: session.sent)
+        guard !delta.isEmpty || session.managers != managers else { return [] }
+        let update = AssignmentUpdate(
+            session: session.id, base: .version(session.version), version: session.version + 1, delta: delta,
+            managers: managers)
+        session.version += 1
+        (session.sent, session.sentAt, session.managers) = (assignment.fingerprints, now, managers)
+        sessions[node] = session
+        return [Outgoing(node: node, message: .update(update))]
+    }
+
+    /// Says once more who leads, to nodes that are back.
+    package func announce(to node: ObjectID) -> Outgoing { Outgoing(node: node, message: .leader(claim)) }
+
+    private mutating func sendAll(
+        _ node: ObjectID, _ store: ObjectStore, managers: [ObjectID], at now: Instant
+    ) -> [Outgoing] {
+        guard var session = sessions[node] else { return [] }
+        let assignment = Assignment(of: store, node: node)
+        session.version += 1
+        (session.sent, session.sentAt, session.managers) = (assignment.fingerprints, now, managers)
+        sessions[node] = session
+        let update = AssignmentUpdate(
+            session: session.id, base: .nothing, version: session.version,
+            delta: AssignmentDelta(changed: assignment.items), managers: managers)
+        return [Outgoing(node: node, message: .update(update))]
+    }
+
+    // MARK: Up
+
+    package mutating func receive(
+        _ message: AgentMessage, from node: ObjectID, _ store: ObjectStore, managers: [ObjectID],
+        at now: Instant
+    ) -> Outcome {
+        var outcome = Outcome()
+        guard store.nodes[node] != nil else {
+            // Before its first objects are there, a cluster knows no node at all.
+            if store.cluster != nil {
+                outcome.messages = [Outgoing(node: node, message: .nodeUnknown(claim))]
+            }
+            return outcome
+        }
+        switch message {
+        case .open(let attempt, let held):
+            outcome.messages = open(node, attempt, held, store, managers: managers, at: now)
+        case .beat(let id, let version):
+            guard let session = known(id, node, &outcome) else { break }
+            lastHeard[node] = now
+            outcome.messages.append(Outgoing(node: node, message: .beatAnswered(id)))
+            if version < session.version, now - session.sentAt >= configuration.updatePatience {
+                outcome.messages += sendAll(node, store, managers: managers, at: now)
+            }
+        case .resynchronize(let id):
+            guard known(id, node, &outcome) != nil else { break }
+            lastHeard[node] = now
+            outcome.messages = sendAll(node, store, managers: managers, at: now)
+        case .statuses(let id, let number, let statuses):
+            guard known(id, node, &outcome) != nil else { break }
+            lastHeard[node] = now
+            for (task, status) in statuses {
+                let isOwner = store.tasks[task].map { $0.nodeID == node } ?? true
+                if isOwner || mutations.contains(.acceptsForeignStatuses) {
+                    outcome.statuses[task] = status
+                } else {
+                    refusedStatuses += 1
+                }
+            }
+            let receipt = Receipt(node: node, session: id, number: number)
+            if mutations.contains(.acknowledgesStatusesEarly) { outcome.messages += committed([receipt]) }
+            outcome.receipt = receipt
+        }
+        return outcome
+    }
+
+    private func known(_ id: SessionID, _ node: ObjectID, _ outcome: inout Outcome) -> Session? {
+        guard let session = sessions[node], session.id == id else {
+            outcome.messages = [Outgoing(node: node, message: .sessionUnknown(id))]
+            return nil
+        }
+        return session
+    }
+
+    private mutating func open(
+        _ node: ObjectID, _ attempt: UInt64, _ held: [AssignmentKey: UInt64], _ store: ObjectStore,
+        managers: [ObjectID], at now: Instant
+    ) -> [Outgoing] {
+        let id = SessionID(leader: claim, number: nextNumber)
+        nextNumber += 1
+        let assignment = Assignment(of: store, node: node)
+        sessions[node] = Session(
+            id: id, version: 1, sent: assignment.fingerprints, sentAt: now, managers: managers)
+        lastHeard[node] = now
+        announced.insert(node)
+        let update = AssignmentUpdate(
+            session: id, base: .held(attempt: attempt), version: 1, delta: assignment.delta(from: held),
+            managers: managers)
+        return [Outgoing(node: node, message: .update(update))]
+    }
+
+    /// The statuses behind these receipts are in the log.
+    package func committed(_ receipts: [Receipt]) -> [Outgoing] {
+        receipts.filter { sessions[$0.node]?.id == $0.session }.map {
+            Outgoing(node: $0.node, message: .acknowledged($0.session, number: $0.number))
+        }
+    }
+
+    // MARK: Who is there
+
+    package enum Presence: Sendable, Equatable { case present, silent, unknown }
+
+    /// What sessions say of a node.
+    /// - Parameter isHeldForDead: what gossip says.
+    package func presence(of node: ObjectID, isHeldForDead: Bool, at now: Instant) -> Presence {
+        let heard = lastHeard[node] ?? startedAt
+        let silence = now - heard
+        let limits = silenceLimits(of: node)
+        if isHeldForDead { return silence >= limits.dead ? .silent : .unknown }
+        if silence >= limits.alive { return .silent }
+        return sessions[node] != nil ? .present : .unknown
+    }
+
+    /// When a node's presence changes although nothing happens.
+    package func nextChange(of node: ObjectID, isHeldForDead: Bool) -> Instant {
+        let limits = silenceLimits(of: node)
+        return (lastHeard[node] ?? startedAt) + (isHeldForDead ? limits.dead : limits.alive)
+    }
+
+    private func silenceLimits(of node: ObjectID) -> (dead: Duration, alive: Duration) {
+        guard lastHeard[node] == nil else {
+            return (configuration.silenceConfirmation, configuration.silenceMax)
+        }
+        if mutations.contains(.grantsNoGrace) { return (.milliseconds(50), .milliseconds(50)) }
+        return (configuration.deathGrace, configuration.leaderChangeGrace)
+    }
+}

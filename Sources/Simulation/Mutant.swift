@@ -1,0 +1,33 @@
+import Dispatching
+import SwarmNode
+
+/// A planted fault; each must be noticed by some seed, or the checkers prove nothing.
+package enum Mutant: String, Sendable, CaseIterable {
+    case appliesStepsBlindly, ignoresGaps, acceptsForeignStatuses, obeysStaleSessions, grantsNoGrace
+    case acknowledgesStatusesEarly, reusesAddresses, ignoresConstraints, liesAboutSyncing,
+        sendsBeforePersisting
+    case answersBeforeAgreement, appliesStalePlans, keepsEndpointsOfTheDead, restartsTasksOnLeaderChange
+    case readsWithoutAsking, resendsUnansweredRequests, appliesPlansInPart
+
+    package func plant(in plan: inout WorldPlan) {
+        switch self {
+        case .appliesStepsBlindly: plan.dispatchMutations = .appliesStepsBlindly
+        case .ignoresGaps: plan.dispatchMutations = .ignoresGaps
+        case .acceptsForeignStatuses: plan.dispatchMutations = .acceptsForeignStatuses
+        case .obeysStaleSessions: plan.dispatchMutations = .obeysStaleSessions
+        case .grantsNoGrace: plan.dispatchMutations = .grantsNoGrace
+        case .acknowledgesStatusesEarly: plan.dispatchMutations = .acknowledgesStatusesEarly
+        case .reusesAddresses: plan.worldMutations = .reusesAddresses
+        case .ignoresConstraints: plan.worldMutations = .ignoresConstraints
+        case .liesAboutSyncing: plan.worldMutations = .liesAboutSyncing
+        case .sendsBeforePersisting: plan.nodeMutations = .sendsBeforePersisting
+        case .answersBeforeAgreement: plan.nodeMutations = .answersBeforeAgreement
+        case .appliesStalePlans: plan.nodeMutations = .appliesStalePlans
+        case .keepsEndpointsOfTheDead: plan.nodeMutations = .keepsEndpointsOfTheDead
+        case .restartsTasksOnLeaderChange: plan.nodeMutations = .restartsTasksOnLeaderChange
+        case .readsWithoutAsking: plan.nodeMutations = .readsWithoutAsking
+        case .resendsUnansweredRequests: plan.nodeMutations = .resendsUnansweredRequests
+        case .appliesPlansInPart: plan.nodeMutations = .appliesPlansInPart
+        }
+    }
+}

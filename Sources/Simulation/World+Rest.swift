@@ -1,0 +1,98 @@
+import Consensus
+import Dispatching
+import Ports
+import Store
+import SwarmCore
+import SwarmModel
+import SwarmNode
+
+/// Whether all is as it should be, once nothing goes wrong any more.
+extension World {
+    /// The first thing that is not; nil at rest.
+    package func unsettled() -> String? {
+        let leading = nodes.indices.filter { nodes[$0].machine?.isLeader == true }
+        guard leading.count == 1, let leader = nodes[leading[0]].machine else {
+            let states = nodes.map { "\($0.id): \($0.machine?.consensusSummary ?? "down")" }
+            return "\(leading.count) nodes lead: \(states.joined(separator: "; "))"
+        }
+        let store = leader.store
+        guard clients.open.isEmpty else {
+            let open = clients.open.sorted { $0.key < $1.key }.map {
+                "\($0.key) at node-\($0.value.node): \($0.value.operation)"
+            }
+            return "requests are not answered yet: \(open.joined(separator: ", "))"
+        }
+        for node in nodes where node.isMember && !node.isRemoved {
+            guard let machine = node.machine else { return "\(node.id) is not up" }
+            guard let object = store.nodes[node.id] else { return "\(node.id) is not known" }
+            guard object.status.state == "ready" else { return "\(node.id) is \(object.status.state)" }
+            guard object.spec.availability == "active" else {
+                return "\(node.id) is \(object.spec.availability)"
+            }
+            guard machine.deadNodes.isEmpty else {
+                return "\(node.id) holds \(machine.deadNodes.sorted()) for dead"
+            }
+            let isVoter = leader.voters.contains(NodeMachine.memberID(of: node.id))
+            guard isVoter == (object.spec.role == "manager") else { return "\(node.id) votes: \(isVoter)" }
+            if isVoter, machine.store.index != store.index {
+                return "\(node.id) is at \(machine.store.index)"
+            }
+            guard machine.session.session?.leader.nodeID == leader.nodeID else {
+                return "\(node.id) has no session"
+            }
+            guard machine.session.assignment == Assignment(of: store, node: node.id) else {
+                return "\(node.id) holds an old assignment"
+            }
+        }
+        return unsettledServices(store) ?? unsettledContainers(store)
+    }
+
+    private func unsettledServices(_ store: ObjectStore) -> String? {
+        for service in store.services.sorted {
+            let wanted = Int(service.spec.mode.replicated?.replicas ?? 0)
+            let tasks = store.tasks(ofService: service.id)
+            let running = tasks.filter { $0.status.state == .running && $0.desiredState == .running }
+            guard running.count == wanted else {
+                let states = tasks.map {
+                    "\($0.slot ?? 0)/\($0.id.prefix(4))@\($0.nodeID ?? "-"):"
+                        + "\($0.status.state)->\($0.desiredState) \($0.status.err ?? "")"
+                }
+                return
+                    "\(service.spec.name) runs \(running.count) of \(wanted): \(states.joined(separator: ", "))"
+            }
+            if let busy = tasks.first(where: { $0.isMoving }) {
+                return "task \(busy.id) is \(busy.status.state) and should be \(busy.desiredState)"
+            }
+            if service.updateStatus?.state == "updating" { return "\(service.spec.name) is being updated" }
+        }
+        if let lost = store.tasks.sorted.first(where: { store.services[$0.serviceID ?? ""] == nil }) {
+            return
+                "task \(lost.id) on \(lost.nodeID ?? "-") has no service: \(lost.status.state)->\(lost.desiredState)"
+        }
+        return nil
+    }
+
+    private func unsettledContainers(_ store: ObjectStore) -> String? {
+        for node in nodes where node.isMember && !node.isRemoved {
+            let running = Set(node.containers.values.filter { $0.info.state == .running }.map(\.task))
+            let wanted = Set(
+                store.tasks(onNode: node.id).filter {
+                    $0.status.state == .running && $0.desiredState == .running
+                }
+                .map(\.id))
+            if running != wanted {
+                return "\(node.id) runs \(running.sorted()) instead of \(wanted.sorted())"
+            }
+        }
+        return nil
+    }
+}
+
+extension SwarmTask {
+    /// Whether something about it will still change by itself.
+    fileprivate var isMoving: Bool {
+        if desiredState == .remove { return true }
+        return !status.state.isTerminal && (desiredState >= .shutdown || status.state != .running)
+            || status.state.isTerminal && desiredState < .shutdown
+    }
+}

@@ -1,0 +1,42 @@
+import Consensus
+import Ports
+import SwarmCore
+import SwarmModel
+import SwarmNode
+
+/// What a test does to a world by hand.
+extension World {
+    package var leader: Int? { nodes.indices.first { nodes[$0].machine?.isLeader == true } }
+
+    package mutating func advance(by nanoseconds: Int64) throws(Violation) {
+        try advance(to: now + nanoseconds)
+    }
+    package mutating func kill(_ node: Int) { crash(node) }
+    package mutating func revive(_ node: Int) { schedule(.restart(node: node), after: 0) }
+
+    /// The other managers are given up: one goes on alone with what its disk holds.
+    package mutating func forceNewCluster(_ node: Int) {
+        // In memory the value is the disk; a real one writes the batch that comes back.
+        _ = nodes[node].disk.forceNewCluster(of: NodeMachine.memberID(of: nodes[node].id))
+        nodes[node].epoch += 1
+        nodes[node].isForced = true
+        revive(node)
+    }
+
+    package mutating func createService(replicas: UInt64) throws(Violation) {
+        var spec = ServiceSpec(name: "scene")
+        spec.taskTemplate.containerSpec = ContainerSpec(image: "busybox")
+        spec.taskTemplate.networks = [NetworkAttachmentConfig(target: "front")]
+        spec.mode = ServiceMode(replicated: ReplicatedMode(replicas: replicas))
+        let ticket = clients.begin(.create, at: 0)
+        try step(0, .request(ticket: ticket, .createService(spec, registryAuth: nil), freshTokens: nil))
+    }
+
+    /// The containers that run on all nodes but one.
+    package func runningContainers(except node: Int) -> Set<String> {
+        Set(
+            nodes.filter { $0.index != node }.flatMap { machine in
+                machine.containers.filter { $0.value.info.state == .running }.map(\.key)
+            })
+    }
+}

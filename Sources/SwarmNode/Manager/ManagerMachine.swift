@@ -1,0 +1,141 @@
+import Consensus
+import Dispatching
+import Store
+import SwarmCore
+import SwarmModel
+
+/// What only a leader does. It is made anew with every leadership, so that nothing decided in an earlier one
+/// survives into a later.
+struct ManagerMachine: Sendable {
+    /// A change of managers that did not work is tried again after so long.
+    static let membershipRetry: Duration = .seconds(2)
+
+    /// The one write on its way to the log.
+    struct InFlight: Sendable {
+        var transaction: Transaction
+        var ticket: UInt64 = 0
+        var respond: (origin: RequestOrigin, response: ControlResponse)?
+        var statuses: [ObjectID: TaskStatus] = [:]
+        var receipts: [Dispatcher.Receipt] = []
+        var isPlan = false
+    }
+
+    let claim: LeaderClaim
+    var dispatcher: Dispatcher
+    var inFlight: InFlight?
+    var statuses: [ObjectID: TaskStatus] = [:]
+    var receipts: [Dispatcher.Receipt] = []
+    var plan: [StoreAction] = []
+    /// The snapshot that the planner works on or has worked on.
+    var planBase = ObjectStore()
+    var needsPlan = true
+    /// The last plan came too late in part: agents' reports wait until the next one is in the log.
+    var holdsStatuses = false
+    var revisitAt: Timestamp?
+    /// Whether to look at the nodes at once, and when to look again anyway.
+    var mustCheckNodes = true
+    var checkNodesAt: Instant?
+    var membershipTicket: UInt64?
+    var membershipAt: Instant
+
+    init(claim: LeaderClaim, configuration: DispatchConfiguration, at now: Instant) {
+        self.claim = claim
+        dispatcher = Dispatcher(claim: claim, configuration: configuration, at: now)
+        membershipAt = now
+    }
+
+    func nextDeadline(now: Instant, time: Timestamp) -> Duration? {
+        // What is under way is waited for first.
+        guard inFlight == nil else { return nil }
+        let planning = revisitAt.map { max(.zero, $0 - time) }
+        let nodes = checkNodesAt.map { max(.zero, $0 - now) }
+        guard let planning, let nodes else { return planning ?? nodes }
+        return min(planning, nodes)
+    }
+
+    mutating func report(_ outcome: Dispatcher.Outcome) {
+        statuses.merge(outcome.statuses) { _, new in new }
+        if let receipt = outcome.receipt { receipts.append(receipt) }
+        mustCheckNodes = true
+    }
+
+    /// What agents have reported, as one write; receipts for what is in the log already come back at once.
+    mutating func nextStatuses(_ store: ObjectStore, time: Timestamp) -> (InFlight?, [Dispatcher.Outgoing]) {
+        guard !statuses.isEmpty || !receipts.isEmpty else { return (nil, []) }
+        let updates = statuses.sorted { $0.key < $1.key }.map { (taskID: $0.key, status: $0.value) }
+        let (reported, owed) = (statuses, receipts)
+        (statuses, receipts) = ([:], [])
+        let actions = StatusUpdate.statusActions(store, updates: updates)
+        guard !actions.isEmpty else { return (nil, dispatcher.committed(owed)) }
+        let write = InFlight(
+            transaction: Transaction(actions: actions, time: time), statuses: reported, receipts: owed)
+        return (write, [])
+    }
+
+    /// The plan as far as it still holds, service by service.
+    ///
+    /// What is decided for one service belongs together: to end a task and to make its successor, or neither.
+    mutating func takePlan(_ store: ObjectStore) -> [StoreAction] {
+        var stale: Set<ObjectID> = []
+        var touched: Set<ObjectID> = []
+        for action in plan {
+            let service = Self.service(of: action, planBase)
+            touched.insert(service)
+            if !Self.holds(action, store) { stale.insert(service) }
+        }
+        for service in touched where planBase.services[service]?.version != store.services[service]?.version {
+            stale.insert(service)
+        }
+        // What is no service's, such as a network's subnet, everything else may build on.
+        let isHopeless = stale.contains("") && !planBase.services.isEmpty
+        let kept = isHopeless ? [] : plan.filter { !stale.contains(Self.service(of: $0, planBase)) }
+        plan = []
+        holdsStatuses = !stale.isEmpty
+        if !stale.isEmpty { needsPlan = true }
+        return kept
+    }
+
+    private static func service(of action: StoreAction, _ base: ObjectStore) -> ObjectID {
+        switch action {
+        case .create(.task(let task)), .update(.task(let task)): task.serviceID ?? ""
+        case .create(.service(let service)), .update(.service(let service)): service.id
+        case .remove(.task, let id): base.tasks[id]?.serviceID ?? ""
+        case .create, .update, .remove: ""
+        }
+    }
+
+    private static func holds(_ action: StoreAction, _ store: ObjectStore) -> Bool {
+        switch action {
+        case .create(let object): store.object(object.kind, object.id) == nil
+        case .update(let object): store.object(object.kind, object.id)?.version == object.version
+        case .remove(let kind, let id): store.object(kind, id) != nil
+        }
+    }
+
+    /// A write did not go into the log, but may be tried again.
+    mutating func takeBack(_ write: InFlight) {
+        statuses.merge(write.statuses) { newer, _ in newer }
+        receipts = write.receipts + receipts
+        if write.isPlan { needsPlan = true }
+        mustCheckNodes = true
+    }
+
+    /// A write is in the log; what it was refused for a newer version of the same task is tried again.
+    mutating func settle(_ write: InFlight, _ commit: Commit) -> [Dispatcher.Outgoing] {
+        for case .update(.task(let task)) in commit.rejected {
+            guard let status = write.statuses[task.id], statuses[task.id] == nil else { continue }
+            statuses[task.id] = status
+        }
+        guard statuses.isEmpty else {
+            receipts = write.receipts + receipts
+            return []
+        }
+        return dispatcher.committed(write.receipts)
+    }
+}
+
+/// Who waits for an answer.
+enum RequestOrigin: Sendable {
+    case client(ticket: UInt64)
+    case peer(ObjectID, number: UInt64)
+}

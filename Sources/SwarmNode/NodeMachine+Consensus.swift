@@ -1,0 +1,251 @@
+import Consensus
+import Dispatching
+import Store
+import SwarmCore
+import SwarmModel
+
+/// The log: what is agreed, by whom, and what becomes of it.
+extension NodeMachine {
+    mutating func recover(_ state: RecoveredState, at now: Instant, time: Timestamp) -> [NodeEffect] {
+        if !state.snapshot.isEmpty {
+            do throws(SwarmError) {
+                store = try codec.decodeImage(state.snapshot).store
+            } catch { return [.fatal(error)] }
+        }
+        lastSnapshot = state.snapshotIndex
+        recoveredIndex = state.entries.last?.index ?? state.snapshotIndex
+        let effects = interpret(raft.receive(.recovered(state), at: now), at: now, time)
+        session.start(at: now)
+        return effects
+    }
+
+    mutating func persisted(_ sequence: UInt64, at now: Instant, time: Timestamp) -> [NodeEffect] {
+        var effects: [NodeEffect] = []
+        while let first = held.first, first.sequence <= sequence {
+            held.removeFirst()
+            for message in first.messages { effects += sendRaft(message) }
+        }
+        return effects + interpret(raft.receive(.persisted(sequence: sequence), at: now), at: now, time)
+    }
+
+    private mutating func sendRaft(_ message: RaftMessage) -> [NodeEffect] {
+        if nodeIDs[message.to] == nil {
+            for node in store.nodes.sorted { nodeIDs[Self.memberID(of: node.id)] = node.id }
+        }
+        guard let node = nodeIDs[message.to] else { return [] }
+        return post(.raft(message, epoch: epoch), to: node)
+    }
+
+    mutating func interpret(_ effects: [RaftEffect], at now: Instant, _ time: Timestamp) -> [NodeEffect] {
+        var result: [NodeEffect] = []
+        for effect in effects {
+            switch effect {
+            case .send(let message): result += sendRaft(message)
+            case .persist(var batch):
+                if !batch.sendAfter.isEmpty {
+                    if mutations.contains(.sendsBeforePersisting) {
+                        for message in batch.sendAfter { result += sendRaft(message) }
+                    } else {
+                        held.append((batch.sequence, batch.sendAfter))
+                    }
+                    batch.sendAfter = []
+                }
+                result.append(.persist(batch))
+            case .apply(let entries): result += apply(entries, at: now, time)
+            case .leadershipChanged(let change): result += leadershipChanged(change, at: now, time)
+            case .rejected(let ticket, let reason): result += rejected(ticket, reason, at: now)
+            }
+        }
+        return result + announceRole(at: now, time: time)
+    }
+
+    // MARK: Leadership
+
+    private mutating func leadershipChanged(
+        _ change: Leadership, at now: Instant, _ time: Timestamp
+    ) -> [NodeEffect] {
+        var effects: [NodeEffect] = []
+        if manager != nil && !change.isSelf { effects += stepDown(at: now, time) }
+        guard let leader = change.leader, !change.isSelf, let node = nodeIDs[leader] else { return effects }
+        let claim = LeaderClaim(epoch: epoch, term: change.term, nodeID: node)
+        return effects + follow(.leaderKnown(claim), at: now, time)
+    }
+
+    private mutating func stepDown(at now: Instant, _ time: Timestamp) -> [NodeEffect] {
+        guard let former = manager.take() else { return [] }
+        var effects: [NodeEffect] = []
+        // Consensus rejects what is under way; if it already has, nobody is left to be told.
+        if let (origin, _) = former.inFlight?.respond {
+            effects += answer(origin, .failure(Self.unknownOutcome))
+        }
+        return effects + follow(.leadershipLost, at: now, time)
+    }
+
+    /// A leader acts once an entry of its own term is agreed: only then it knows all that was agreed before.
+    private mutating func takeOffice(at now: Instant, _ time: Timestamp) -> [NodeEffect] {
+        guard raft.isLeader, manager == nil, raft.log.term(at: raft.commitIndex) == raft.hardState.term else {
+            return []
+        }
+        let claim = LeaderClaim(epoch: epoch, term: raft.hardState.term, nodeID: nodeID)
+        var fresh = ManagerMachine(claim: claim, configuration: setup.dispatch, at: now)
+        fresh.dispatcher.mutations = dispatchMutations
+        manager = fresh
+        var effects = follow(.leaderKnown(claim), at: now, time)
+        effects += dispatch(to: nil, at: now)
+        return effects
+    }
+
+    private mutating func rejected(_ ticket: UInt64, _ reason: RaftRejection, at now: Instant) -> [NodeEffect]
+    {
+        if let read = reads.removeValue(forKey: ticket) {
+            return [.readable(ticket: read, .failure(Self.noLeader))]
+        }
+        if manager?.membershipTicket == ticket {
+            manager?.membershipTicket = nil
+            manager?.membershipAt = now + ManagerMachine.membershipRetry
+            return []
+        }
+        guard let write = manager?.inFlight, write.ticket == ticket else { return [] }
+        manager?.inFlight = nil
+        switch reason {
+        case .lostLeadership:
+            return write.respond.map { answer($0.origin, .failure(Self.unknownOutcome)) } ?? []
+        case .logFull:
+            manager?.takeBack(write)
+            let text = "the manager's log is full: free space on its disk, or wait for its next snapshot"
+            return write.respond.map { answer($0.origin, .failure(SwarmError(.resourceExhausted, text))) }
+                ?? []
+        case .notLeader, .busy, .changeInProgress, .invalidConfiguration, .catchUpTimedOut, .timedOut:
+            // Certainly not in the log: another leader, or this one in a moment, may carry it out.
+            manager?.takeBack(write)
+            let text = "leadership is being handed over; try again"
+            return write.respond.map { answer($0.origin, .failure(SwarmError(.unavailable, text))) } ?? []
+        }
+    }
+
+    // MARK: Applying
+
+    private mutating func apply(_ entries: [AppliedEntry], at now: Instant, _ time: Timestamp) -> [NodeEffect]
+    {
+        var effects: [NodeEffect] = []
+        var affected = AffectedNodes()
+        for applied in entries {
+            switch applied.meaning {
+            case .read:
+                guard let ticket = applied.ticket, let read = reads.removeValue(forKey: ticket) else {
+                    continue
+                }
+                effects.append(.readable(ticket: read, .success(store)))
+            case .snapshot(let snapshot):
+                do throws(SwarmError) {
+                    store = try codec.decodeImage(snapshot.image).store
+                } catch { return effects + [.fatal(error)] }
+                lastSnapshot = snapshot.index
+                affected.all = true
+            case .entry:
+                switch applied.entry.kind {
+                case .noop: break
+                case .configuration:
+                    if let ticket = applied.ticket, ticket == manager?.membershipTicket {
+                        manager?.membershipTicket = nil
+                    }
+                    manager?.mustCheckNodes = true
+                case .command:
+                    do throws(SwarmError) {
+                        effects += try apply(applied, &affected)
+                    } catch { return effects + [.fatal(error)] }
+                }
+            }
+        }
+        effects += takeOffice(at: now, time)
+        guard !affected.isEmpty else { return effects }
+        manager?.needsPlan = true
+        return effects + dispatch(to: affected.all ? nil : affected.nodes, at: now)
+    }
+
+    private mutating func apply(
+        _ applied: AppliedEntry, _ affected: inout AffectedNodes
+    ) throws(SwarmError) -> [NodeEffect] {
+        let write = manager?.inFlight.flatMap { $0.ticket == applied.ticket ? $0 : nil }
+        let transaction =
+            if let write { write.transaction } else { try codec.decodeTransaction(applied.entry.payload) }
+        let commit = store.apply(transaction, at: applied.entry.index)
+        affected.add(commit)
+        var effects: [NodeEffect] = []
+        if let write {
+            manager?.inFlight = nil
+            if let (origin, response) = write.respond {
+                let stale = SwarmError(
+                    .outdatedVersion, "rpc error: code = Unknown desc = update out of sequence")
+                effects += answer(origin, commit.rejected.isEmpty ? .success(response) : .failure(stale))
+            }
+            if let messages = manager?.settle(write, commit) { effects += post(messages) }
+        }
+        // What was in the log at the start is not news.
+        if applied.entry.index > recoveredIndex { effects.append(.committed(commit)) }
+        return effects
+    }
+
+    /// Sends agents what has changed for them.
+    private mutating func dispatch(to nodes: Set<ObjectID>?, at now: Instant) -> [NodeEffect] {
+        let managers = managerIDs
+        guard
+            let messages = manager?.dispatcher.storeChanged(store, managers: managers, nodes: nodes, at: now)
+        else {
+            return []
+        }
+        manager?.mustCheckNodes = true
+        return post(messages)
+    }
+
+    /// Who certainly takes part: a change that is not agreed yet may still come to nothing.
+    var managerIDs: [ObjectID] {
+        let members = raft.membership(at: raft.commitIndex).members
+        return store.nodes.sorted.map(\.id).filter { members.contains(Self.memberID(of: $0)) }
+    }
+
+    /// The cluster was made anew elsewhere, in a later epoch: what this node has agreed on counts no more.
+    mutating func abandonLog(for epoch: UInt64, at now: Instant, _ time: Timestamp) -> [NodeEffect] {
+        guard epoch > self.epoch else { return [] }
+        self.epoch = epoch
+        var effects = stepDown(at: now, time)
+        for (_, ticket) in reads.sorted(by: { $0.key < $1.key }) {
+            effects.append(.readable(ticket: ticket, .failure(Self.noLeader)))
+        }
+        reads = [:]
+        raft = RaftMachine(id: raft.id, voters: [], seed: generator.next(), configuration: setup.raft)
+        (store, held, lastSnapshot, isSavingSnapshot) = (ObjectStore(), [], 0, false)
+        isForced = false
+        effects.append(.eraseLog(epoch: epoch))
+        return effects + interpret(raft.receive(.recovered(RecoveredState()), at: now), at: now, time)
+    }
+}
+
+/// Nodes whose assignment a commit may have changed.
+private struct AffectedNodes {
+    var all = false
+    var nodes: Set<ObjectID> = []
+    private var hasChanges = false
+
+    var isEmpty: Bool { !all && !hasChanges }
+
+    mutating func add(_ commit: Commit) {
+        hasChanges = hasChanges || !commit.changes.isEmpty
+        for change in commit.changes {
+            guard case .task(let task)? = change.after ?? change.before else {
+                all = true
+                continue
+            }
+            if let node = task.nodeID { nodes.insert(node) }
+            // Others see a task only while it may take traffic.
+            if change.before?.isServing == true || change.after?.isServing == true { all = true }
+        }
+    }
+}
+
+extension StoreObject {
+    fileprivate var isServing: Bool {
+        guard case .task(let task) = self else { return false }
+        return task.status.state == .running && task.desiredState <= .running
+    }
+}

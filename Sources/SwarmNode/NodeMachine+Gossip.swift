@@ -1,0 +1,65 @@
+import Dispatching
+import Membership
+import SwarmCore
+import SwarmModel
+
+/// Who lives: gossip's verdicts count at once and on every node, without a quorum.
+extension NodeMachine {
+    mutating func hear(_ event: MembershipEvent, at now: Instant, time: Timestamp) -> [NodeEffect] {
+        guard let verdicts = gossip?.receive(event, at: now) else { return [] }
+        var effects: [NodeEffect] = []
+        for verdict in verdicts {
+            switch verdict {
+            case .send, .openExchange, .answerExchange, .openStreamPing, .answerStreamPing,
+                .identityContested,
+                .leftCluster:
+                effects.append(.gossip(verdict))
+            case .memberAlive(let member): effects += revived(member.id, at: now, time)
+            case .memberDead(let member): effects += lost(member.id, hasLeft: false, at: now, time)
+            case .memberLeft(let member): effects += lost(member.id, hasLeft: true, at: now, time)
+            case .memberSuspect: break
+            case .memberUpdated: manager?.mustCheckNodes = true
+            }
+        }
+        session.candidates =
+            gossip?.members.filter { $0.isPresent && $0.contact.metadata.role == .manager && $0.id != nodeID }
+            .map(\.id)
+            ?? []
+        if session.nextDeadline == nil, session.session == nil, !session.candidates.isEmpty {
+            session.start(at: now)
+        }
+        return effects
+    }
+
+    private mutating func revived(_ id: ObjectID, at now: Instant, _ time: Timestamp) -> [NodeEffect] {
+        nodeIDs[Self.memberID(of: id)] = id
+        leftNodes.remove(id)
+        manager?.mustCheckNodes = true
+        var effects: [NodeEffect] = []
+        if deadNodes.remove(id) != nil { effects += tellAgent(at: now, time) }
+        if let announcement = manager?.dispatcher.announce(to: id) { effects += post([announcement]) }
+        return effects
+    }
+
+    private mutating func lost(_ id: ObjectID, hasLeft: Bool, at now: Instant, _ time: Timestamp)
+        -> [NodeEffect]
+    {
+        if hasLeft { leftNodes.insert(id) }
+        manager?.mustCheckNodes = true
+        return deadNodes.insert(id).inserted ? tellAgent(at: now, time) : []
+    }
+
+    private mutating func tellAgent(at now: Instant, _ time: Timestamp) -> [NodeEffect] {
+        guard !mutations.contains(.keepsEndpointsOfTheDead) else { return [] }
+        return absorb(agent.receive(.unreachable(deadNodes), at: time), at: now, time)
+    }
+
+    /// Tells everybody whether this node is a manager.
+    mutating func announceRole(at now: Instant, time: Timestamp) -> [NodeEffect] {
+        guard isManager != wasMember else { return [] }
+        wasMember = isManager
+        guard var contact = gossip?.contact else { return [] }
+        contact.metadata.role = isManager ? .manager : .worker
+        return hear(.contactChanged(contact), at: now, time: time)
+    }
+}

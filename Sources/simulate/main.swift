@@ -1,0 +1,47 @@
+import Dispatching
+import Simulation
+import SwarmNode
+
+/// Runs seeds: `simulate SEED` one, with its transcript when it fails; `simulate --count N [--from SEED]` many;
+/// `--mutant NAME` plants a fault that some seed must notice.
+let words = Array(CommandLine.arguments.dropFirst())
+
+func number(after word: String) -> UInt64? {
+    guard let index = words.firstIndex(of: word), words.indices.contains(index + 1) else { return nil }
+    return UInt64(words[index + 1])
+}
+
+func run(_ seed: UInt64, _ mutant: Mutant?) -> Bool {
+    var plan = WorldPlan(seed: seed)
+    mutant?.plant(in: &plan)
+    var world = World(seed: seed, plan: plan)
+    world.isVerbose = words.contains("--verbose")
+    do throws(Violation) {
+        try world.run()
+        print("seed \(seed): well after \(world.steps) steps, digest \(world.digest)")
+        return true
+    } catch {
+        if mutant == nil { for line in world.lastLines { print(line) } }
+        print("seed \(seed) fails after \(world.steps) steps: \(error)")
+        return false
+    }
+}
+
+let mutant = words.firstIndex(of: "--mutant").flatMap { index in
+    words.indices.contains(index + 1) ? Mutant(rawValue: words[index + 1]) : nil
+}
+if let count = number(after: "--count") {
+    let first = number(after: "--from") ?? 1
+    var failures: [UInt64] = []
+    for seed in first..<(first + count) where !run(seed, mutant) {
+        failures.append(seed)
+        if mutant != nil { break }
+    }
+    print("\(failures.count) failures among \(count) seeds: \(failures)")
+} else if let seed = words.first.flatMap({ UInt64($0) }) {
+    _ = run(seed, mutant)
+} else {
+    print(
+        "usage: simulate SEED [--verbose] | --count N [--from SEED]; --mutant \(Mutant.allCases.map(\.rawValue))"
+    )
+}

@@ -1,0 +1,150 @@
+import Dispatching
+import Store
+import SwarmCore
+import SwarmModel
+import Testing
+
+/// A leader's dispatcher and one agent, with everything that goes between them in the test's hands.
+@Suite struct DispatchingTests {
+    private static let claim = LeaderClaim(epoch: 0, term: 3, nodeID: "m1")
+    private var store = ObjectStore()
+    private var dispatcher = Dispatcher(claim: claim, at: .zero)
+    private var agent = AgentSession(nodeID: "w1", epoch: 0, seed: 1)
+    private var now = Instant.zero
+
+    init() {
+        apply([
+            .create(.cluster(Cluster(id: "c"))), .create(.node(Node(id: "w1"))),
+            .create(.node(Node(id: "w2"))),
+        ])
+    }
+
+    private mutating func apply(_ actions: [StoreAction]) {
+        _ = store.apply(
+            Transaction(actions: actions, time: Timestamp(nanoseconds: 0)), at: store.index + 1)
+    }
+
+    private func task(_ id: String, on node: String) -> SwarmTask {
+        var task = SwarmTask(id: id)
+        task.nodeID = node
+        task.status.state = .assigned
+        return task
+    }
+
+    private mutating func changed() -> [DispatchMessage] {
+        dispatcher.storeChanged(store, managers: ["m1"], at: now).filter { $0.node == "w1" }.map(\.message)
+    }
+
+    @discardableResult
+    private mutating func deliver(_ messages: [DispatchMessage]) -> [AgentSession.Effect] {
+        messages.flatMap { agent.receive(.received($0, from: "m1"), at: now) }
+    }
+
+    private mutating func answer(_ effects: [AgentSession.Effect], from node: String = "w1")
+        -> Dispatcher.Outcome
+    {
+        var all = Dispatcher.Outcome()
+        for case .send(let message, _) in effects {
+            let outcome = dispatcher.receive(message, from: node, store, managers: ["m1"], at: now)
+            all.messages += outcome.messages
+            all.statuses.merge(outcome.statuses) { $1 }
+            all.receipt = outcome.receipt ?? all.receipt
+        }
+        return all
+    }
+
+    private mutating func open() {
+        let asked = deliver(changed())
+        deliver(answer(asked).messages.map(\.message))
+    }
+
+    private var held: [String]? { agent.assignment?.tasks.map(\.id) }
+
+    @Test mutating func `a full set first, then only what changed`() {
+        apply([.create(.task(task("t1", on: "w1"))), .create(.task(task("t2", on: "w2")))])
+        open()
+        #expect(held == ["t1"])
+        apply([.create(.task(task("t3", on: "w1")))])
+        let messages = changed()
+        guard case .update(let update)? = messages.first else { return #expect(Bool(false)) }
+        #expect(update.delta.changed.map(\.key) == [.task("t3")])
+        deliver(messages)
+        #expect(held == ["t1", "t3"])
+    }
+
+    @Test mutating func `a doubled step changes nothing and a lost one leads to a full set`() {
+        open()
+        apply([.create(.task(task("t1", on: "w1")))])
+        let first = changed()
+        apply([.create(.task(task("t2", on: "w1")))])
+        let second = changed()
+        let complaint = deliver(second)
+        #expect(held == [])
+        deliver(answer(complaint).messages.map(\.message))
+        #expect(held == ["t1", "t2"])
+        #expect(deliver(first + second).isEmpty)
+        #expect(held == ["t1", "t2"])
+    }
+
+    @Test mutating func `a new leader sends only what the agent does not hold`() {
+        apply([.create(.task(task("t1", on: "w1")))])
+        open()
+        let next = LeaderClaim(epoch: 0, term: 4, nodeID: "m1")
+        dispatcher = Dispatcher(claim: next, at: now)
+        apply([.create(.task(task("t2", on: "w1")))])
+        let answers = answer(deliver(changed())).messages.map(\.message)
+        guard case .update(let update)? = answers.first else { return #expect(Bool(false)) }
+        #expect(update.delta.changed.map(\.key) == [.task("t2")])
+        deliver(answers)
+        #expect(held == ["t1", "t2"])
+    }
+
+    @Test mutating func `what a deposed leader still sends is not taken`() {
+        open()
+        apply([.create(.task(task("t1", on: "w1")))])
+        let late = changed()
+        _ = agent.receive(.leaderKnown(LeaderClaim(epoch: 0, term: 9, nodeID: "m2")), at: now)
+        #expect(deliver(late).isEmpty)
+        #expect(held == [])
+    }
+
+    @Test mutating func `statuses count only from the node that runs the task`() {
+        apply([.create(.task(task("t1", on: "w1"))), .create(.task(task("t2", on: "w2")))])
+        open()
+        let status = TaskStatus(state: .running)
+        let outcome = answer(agent.receive(.statuses(["t1": status, "t2": status]), at: now))
+        #expect(outcome.statuses.keys.sorted() == ["t1"])
+        #expect(dispatcher.refusedStatuses == 1)
+    }
+
+    @Test mutating func `statuses go out again until they are in the log`() {
+        apply([.create(.task(task("t1", on: "w1")))])
+        open()
+        let sent = agent.receive(.statuses(["t1": TaskStatus(state: .running)]), at: now)
+        let receipt = answer(sent).receipt
+        now = now + .milliseconds(2500)
+        let again = agent.receive(.deadlineReached, at: now)
+        #expect(again.contains { if case .send(.statuses, _) = $0 { true } else { false } })
+        deliver(dispatcher.committed([receipt].compactMap { $0 }).map(\.message))
+        now = now + .milliseconds(400)
+        #expect(
+            !agent.receive(.deadlineReached, at: now).contains {
+                if case .send(.statuses, _) = $0 { true } else { false }
+            })
+    }
+
+    @Test mutating func `a node that was removed believes it only after a while`() {
+        open()
+        apply([.remove(.node, "w1")])
+        #expect(!deliver(changed()).contains(.removed))
+        now = now + .seconds(4)
+        #expect(deliver([.nodeUnknown(Self.claim)]).contains(.removed))
+    }
+
+    @Test mutating func `nodes have time to come back after a change of leader`() {
+        let later = Instant.zero + .seconds(20)
+        #expect(dispatcher.presence(of: "w2", isHeldForDead: false, at: later) == .unknown)
+        #expect(dispatcher.presence(of: "w2", isHeldForDead: true, at: later) == .silent)
+        #expect(dispatcher.presence(of: "w2", isHeldForDead: false, at: .zero + .seconds(31)) == .silent)
+    }
+}

@@ -1,0 +1,104 @@
+import Dispatching
+import Simulation
+import SwarmNode
+import Testing
+
+/// Whole clusters on virtual time. A seed that fails here fails with `Scripts/simulate SEED`, step by step.
+@Suite struct SimulationTests {
+    @Test(arguments: [1, 2, 3, 5, 8, 31, 33, 37, 38, 41, 83, 98, 104] as [UInt64])
+    func `a cluster survives what its seed does to it`(seed: UInt64) {
+        var world = World(seed: seed, plan: WorldPlan(seed: seed))
+        do throws(Violation) {
+            try world.run()
+        } catch {
+            Issue.record("seed \(seed): \(error)\n\(world.lastLines.joined(separator: "\n"))")
+        }
+    }
+
+    @Test func `a seed replays exactly`() throws {
+        var digests: Set<UInt64> = []
+        for _ in 0..<2 {
+            var world = World(seed: 6, plan: WorldPlan(seed: 6))
+            try world.run()
+            digests.insert(world.digest)
+        }
+        #expect(digests.count == 1)
+    }
+}
+
+/// Every planted fault must be noticed by some seed; a checker that never fails proves nothing.
+///
+/// The seeds are those that noticed it first (`Scripts/simulate --mutant NAME --count 60`); unspoilt, all pass.
+@Suite struct MutantTests {
+    static let seeds: [(Mutant, UInt64, String)] = [
+        (.appliesStepsBlindly, 4, "another assignment"), (.ignoresGaps, 1, "another assignment"),
+        (.acceptsForeignStatuses, 5, "does not run it"), (.obeysStaleSessions, 30, "another assignment"),
+        (.reusesAddresses, 1, "belongs to"), (.ignoresConstraints, 7, "against its constraint"),
+        (.liesAboutSyncing, 1, "another state"), (.answersBeforeAgreement, 1, "before it was agreed"),
+        (.keepsEndpointsOfTheDead, 1, "holds for dead"),
+        (.restartsTasksOnLeaderChange, 1, "healthy and wanted"),
+        (.readsWithoutAsking, 8, "a read saw"), (.appliesPlansInPart, 8, "slot"),
+    ]
+
+    @Test(arguments: MutantTests.seeds)
+    func `a planted fault is noticed`(mutant: Mutant, seed: UInt64, words: String) {
+        var plan = WorldPlan(seed: seed)
+        mutant.plant(in: &plan)
+        var world = World(seed: seed, plan: plan)
+        var violation = "nothing"
+        do throws(Violation) { try world.run() } catch { violation = error.text }
+        #expect(violation.contains(words), "\(mutant) with seed \(seed): \(violation)")
+    }
+}
+
+/// Scenes that chance would seldom play.
+@Suite struct SceneTests {
+    private func quiet(managers: Int = 3, workers: Int = 2) throws -> World {
+        var plan = WorldPlan()
+        (plan.managers, plan.workers, plan.hasFaults, plan.hasClients) = (managers, workers, false, false)
+        var world = World(seed: 7, plan: plan)
+        world.begin()
+        try world.advance(to: 6_000_000_000)
+        try world.createService(replicas: 4)
+        try world.advance(by: 3_000_000_000)
+        try world.settle()
+        return world
+    }
+
+    @Test func `another leader within two seconds, and nothing healthy is started anew`() throws {
+        var world = try quiet()
+        let leader = try #require(world.leader)
+        let before = world.runningContainers(except: leader)
+        world.kill(leader)
+        try world.advance(by: 2_500_000_000)
+        #expect(world.leader != nil && world.leader != leader)
+        try world.advance(by: 4_000_000_000)
+        #expect(before.isSubset(of: world.runningContainers(except: leader)))
+        world.revive(leader)
+        try world.settle()
+    }
+
+    @Test func `without managers every container goes on, and workers come back by themselves`() throws {
+        var world = try quiet()
+        let before = world.runningContainers(except: -1)
+        for node in 0..<3 { world.kill(node) }
+        try world.advance(by: 90_000_000_000)
+        #expect(world.runningContainers(except: -1) == before)
+        for node in 0..<3 { world.revive(node) }
+        try world.settle()
+        #expect(before.isSubset(of: world.runningContainers(except: -1)))
+    }
+
+    @Test func `one manager makes the cluster anew by force, and the others come back as workers`() throws {
+        var world = try quiet()
+        let before = world.runningContainers(except: -1)
+        for node in 0..<3 { world.kill(node) }
+        world.forceNewCluster(2)
+        try world.advance(by: 5_000_000_000)
+        #expect(world.leader == 2)
+        #expect(before.isSubset(of: world.runningContainers(except: -1)))
+        world.revive(0)
+        world.revive(1)
+        try world.settle()
+    }
+}
