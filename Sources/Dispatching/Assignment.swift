@@ -111,19 +111,3 @@ extension TaskEndpoint {
             hostname: task.spec.containerSpec?.hostname ?? "", addresses: addresses)
     }
 }
-
-extension SwarmTask {
-    /// `web.1`, or `web.<node id>` for a global service.
-    package var displayName: String {
-        let service = serviceName ?? serviceID ?? "task"
-        if let slot, slot > 0 || spec.isJob(jobIteration) { return "\(service).\(slot)" }
-        return "\(service).\(nodeID ?? "")"
-    }
-    /// `web.1.<task id>`.
-    package var containerName: String { "\(displayName).\(id)" }
-}
-
-extension TaskSpec {
-    /// Slots of jobs count from 0.
-    package func isJob(_ iteration: ObjectVersion?) -> Bool { iteration != nil }
-}

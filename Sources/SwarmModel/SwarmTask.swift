@@ -183,3 +183,15 @@ package struct SwarmTask: Sendable, Codable, Equatable, SwarmObject {
 
     package var uniqueName: String? { nil }
 }
+
+extension SwarmTask {
+    /// `web.1`, or `web.<node id>` for a global service.
+    package var displayName: String {
+        // Slots of jobs count from 0.
+        let service = serviceName ?? serviceID ?? "task"
+        if let slot, slot > 0 || jobIteration != nil { return "\(service).\(slot)" }
+        return "\(service).\(nodeID ?? "")"
+    }
+    /// `web.1.<task id>`.
+    package var containerName: String { "\(displayName).\(id)" }
+}
