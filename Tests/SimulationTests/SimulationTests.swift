@@ -32,7 +32,7 @@ import Testing
 @Suite struct MutantTests {
     static let seeds: [(Mutant, UInt64, String)] = [
         (.appliesStepsBlindly, 4, "another assignment"), (.ignoresGaps, 1, "another assignment"),
-        (.acceptsForeignStatuses, 5, "does not run it"), (.obeysStaleSessions, 30, "another assignment"),
+        (.acceptsForeignStatuses, 2, "does not run it"), (.obeysStaleSessions, 30, "another assignment"),
         (.reusesAddresses, 1, "belongs to"), (.ignoresConstraints, 7, "against its constraint"),
         (.liesAboutSyncing, 1, "another state"), (.answersBeforeAgreement, 1, "before it was agreed"),
         (.keepsEndpointsOfTheDead, 1, "holds for dead"),

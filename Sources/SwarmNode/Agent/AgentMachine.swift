@@ -62,7 +62,9 @@ package struct AgentMachine: Sendable {
     private var earlyExits: [String: Int] = [:]
     private static let earlyExitsMax = 4096
     private var isLeaving = false
-    var unreachable: Set<ObjectID> = []
+    var unreachable: Set<ObjectID> = [] {
+        didSet { if unreachable != oldValue { isNetworkStale = true } }
+    }
     var generator: SeededGenerator
     let facts: AgentFacts
     private var reported: [ObjectID: TaskStatus] = [:]
