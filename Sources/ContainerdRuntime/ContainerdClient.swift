@@ -8,9 +8,9 @@ import SwiftProtobuf
 
 /// Calls to a containerd, in one of its namespaces.
 ///
-/// NIO's HTTP/2 closes a connection after 200 frames that belong to a finished stream (`maximumConnectionGlitches`
-/// of swift-nio-http2, which the gRPC transport leaves at its default), and Go's server sends up to one for each call.
-/// So each connection serves a bounded number of calls; the next ones go to a new one before that happens.
+/// Go's server answers calls with pings, and NIO's HTTP/2 takes 200 of them in half a minute for an attack
+/// (`controlFrameRateLimit`, which the gRPC transport leaves at its default) and closes the connection with
+/// whatever is under way. So each connection serves a bounded number of calls; the next ones go to a new one.
 package final class ContainerdClient: Sendable {
     package typealias Transport = HTTP2ClientTransport.Posix
 
@@ -171,7 +171,8 @@ nonisolated(nonsending) func containerd<Value>(
     } catch let error as SwarmError {
         throw error
     } catch let error as RPCError {
-        throw SwarmError(error.swarmCode, error.message, cause: "containerd \(call): \(error.code)")
+        let cause = error.cause.map { " (\($0))" } ?? ""
+        throw SwarmError(error.swarmCode, error.message, cause: "containerd \(call): \(error.code)\(cause)")
     } catch is CancellationError {
         throw SwarmError(.unavailable, "containerd \(call) was cancelled")
     } catch {

@@ -12,7 +12,7 @@ struct ContentWriter: Sendable {
     let lease: String
 
     /// containerd takes messages of up to 16 MiB; smaller pieces keep memory flat.
-    static let pieceBytes = 1 << 20
+    static let pieceBytes = 4 << 20
 
     var metadata: Metadata { ["containerd-lease": "\(lease)"] }
 
@@ -79,54 +79,15 @@ struct ContentWriter: Sendable {
         _ sink: IngestSink, total: Int64, expected: String?, labels: [String: String],
         produce: @escaping @Sendable (IngestSink) async throws -> Void
     ) async throws(SwarmError) {
-        let (opened, signal) = AsyncThrowingStream<Int64, any Error>.makeStream(
-            bufferingPolicy: .bufferingOldest(1))
-        let reference = sink.reference
-        // The source cannot be read again, so the connection must last.
-        let own = try client.another()
-        defer { own.shutdown() }
+        // The source cannot be read again: no call of this is made twice.
         try await containerd("Content.Write", isRepeatable: false) {
-            try await own.content.write(metadata: metadata) { writer in
-                // Both the opening message and the commit name what is expected.
-                try await writer.write(
-                    .with {
-                        $0.action = .stat
-                        $0.ref = reference
-                        $0.total = total
-                        $0.expected = expected ?? ""
-                    })
-                var iterator = opened.makeAsyncIterator()
-                guard let offset = try await iterator.next() else { return }
-                if offset > 0 && offset == total && expected != nil {
-                    // Another namespace has the blob; its bytes are shared.
-                    await sink.skip(to: offset)
-                } else {
-                    await sink.attach(writer)
-                    try await sink.fill(produce)
-                }
-                let size = await sink.offset
-                let digest: String
-                if let expected { digest = expected } else { digest = await sink.digest() }
-                try await writer.write(
-                    .with {
-                        $0.action = .commit
-                        $0.ref = reference
-                        // An offset of 0 would truncate the blob (containerd 1.6).
-                        $0.offset = size
-                        $0.total = size
-                        $0.expected = digest
-                        $0.labels = labels
-                    })
-            } onResponse: { response in
-                do {
-                    for try await message in response.messages { signal.yield(message.offset) }
-                    signal.finish()
-                } catch {
-                    // Said before the source is stopped, so that its end is not mistaken for the cause.
-                    await sink.refuse()
-                    signal.finish(throwing: error)
-                    throw error
-                }
+            do {
+                try await sink.open(on: client, metadata: metadata, total: total, expected: expected)
+                try await sink.fill(produce)
+                try await sink.commit(expected: expected, labels: labels)
+            } catch {
+                await sink.close()
+                throw error
             }
         }
     }
@@ -185,7 +146,12 @@ struct ContentWriter: Sendable {
 /// Takes the bytes of one blob and sends them on in pieces of good size.
 actor IngestSink {
     let reference: String
-    private var writer: RPCWriter<Containerd_Services_Content_V1_WriteContentRequest>?
+    private var client: ContainerdClient?
+    private var metadata: Metadata = [:]
+    private var segment: IngestSegment?
+    private var segmentBytes = 0
+    /// Another namespace has the blob already: nothing needs to be sent.
+    private var isShared = false
     private var pending: [UInt8] = []
     private let hash: SHA256?
     private var final: String?
@@ -198,16 +164,74 @@ actor IngestSink {
     private(set) var prefix: [UInt8] = []
 
     /// Small pieces from a network are gathered up to this size.
-    private static let gatherBytes = 256 << 10
+    private static let gatherBytes = ContentWriter.pieceBytes
 
     init(reference: String, hashes: Bool) {
         self.reference = reference
         hash = hashes ? SHA256() : nil
     }
 
-    func attach(_ writer: RPCWriter<Containerd_Services_Content_V1_WriteContentRequest>) { self.writer = writer }
+    /// Begins, and learns whether another namespace has the blob: its bytes are shared.
+    func open(
+        on client: ContainerdClient, metadata: Metadata, total: Int64, expected: String?
+    ) async throws {
+        (self.client, self.metadata) = (client, metadata)
+        let first = try IngestSegment(client, metadata: metadata)
+        segment = first
+        // Both the opening message and the commit name what is expected.
+        try await first.send(
+            .with {
+                $0.action = .stat
+                $0.ref = reference
+                $0.total = total
+                $0.expected = expected ?? ""
+            })
+        do {
+            let found = try await first.firstOffset() ?? 0
+            isShared = found > 0 && found == total && expected != nil
+            if isShared { offset = found }
+        } catch {
+            refuse()
+            throw error
+        }
+    }
 
-    func skip(to offset: Int64) { self.offset = offset }
+    func commit(expected: String?, labels: [String: String]) async throws {
+        let digest = expected ?? digest()
+        try await deliver(
+            .with {
+                $0.action = .commit
+                $0.ref = reference
+                // An offset of 0 would truncate the blob (containerd 1.6).
+                $0.offset = offset
+                $0.total = offset
+                $0.expected = digest
+                $0.labels = labels
+            }, bytes: 0)
+        try await segment?.finish()
+        segment = nil
+    }
+
+    func close() {
+        segment?.cancel()
+        segment = nil
+    }
+
+    /// Sends one message, on the next segment when this one has had its share.
+    private func deliver(
+        _ request: Containerd_Services_Content_V1_WriteContentRequest, bytes: Int
+    ) async throws {
+        if segmentBytes + bytes > IngestSegment.bytesMax, let client {
+            try await segment?.finish()
+            segment = try IngestSegment(client, metadata: metadata)
+            segmentBytes = 0
+        }
+        segmentBytes += bytes
+        do { try await segment?.send(request) } catch {
+            refuse()
+            throw error
+        }
+    }
 
     /// containerd takes no more; what the source says after that is a consequence.
     func refuse() { isRefused = true }
@@ -220,6 +244,7 @@ actor IngestSink {
 
     /// Runs the source to its end.
     func fill(_ produce: @Sendable (IngestSink) async throws -> Void) async throws {
+        guard !isShared else { return }
         do {
             try await produce(self)
             try await send()
@@ -237,19 +262,13 @@ actor IngestSink {
         pending.removeAll(keepingCapacity: true)
         for start in stride(from: 0, to: bytes.count, by: ContentWriter.pieceBytes) {
             let part = bytes[start..<min(start + ContentWriter.pieceBytes, bytes.count)]
-            let (reference, position) = (reference, offset)
-            do {
-                try await writer?.write(
-                    .with {
-                        $0.action = .write
-                        $0.ref = reference
-                        $0.offset = position
-                        $0.data = .init(part)
-                    })
-            } catch {
-                isRefused = true
-                throw error
-            }
+            try await deliver(
+                .with {
+                    $0.action = .write
+                    $0.ref = reference
+                    $0.offset = offset
+                    $0.data = .init(part)
+                }, bytes: part.count)
             hash?.update(part)
             offset += Int64(part.count)
         }
