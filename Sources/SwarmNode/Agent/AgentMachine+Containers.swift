@@ -47,7 +47,8 @@ extension AgentMachine {
 
     private func resolverFile(_ spec: ContainerSpec) -> String {
         let search = spec.dnsConfig?.search ?? []
-        let options = ["ndots:0"] + (spec.dnsConfig?.options ?? []).filter { !$0.isEmpty }
+        let asked = (spec.dnsConfig?.options ?? []).filter { !$0.isEmpty }
+        let options = (asked.contains { $0.hasPrefix("ndots:") } ? [] : ["ndots:0"]) + asked
         var lines = ["nameserver 127.0.0.11"]
         if !search.isEmpty { lines.append("search " + search.joined(separator: " ")) }
         lines.append("options " + options.joined(separator: " "))
