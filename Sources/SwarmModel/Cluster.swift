@@ -189,6 +189,11 @@ package struct Cluster: Sendable, Codable, Equatable, SwarmObject {
     package var joinTokens: JoinTokens?
     /// PEM; ours, hidden from clients.
     package var rootKey: String?
+    /// The root and, while it replaces another, its cross-signed form; PEM; ours.
+    package var rootCertificates: String?
+    /// Keys of the gossip, newest first, base 64; ours, hidden from clients.
+    package var gossipKeys: [String]?
+    package var gossipKeysChangedAt: Timestamp?
 
     package init(
         id: ObjectID, version: ObjectVersion = ObjectVersion(), createdAt: Timestamp = .zero,
@@ -214,7 +219,8 @@ package struct Cluster: Sendable, Codable, Equatable, SwarmObject {
         case id = "ID", version = "Version", createdAt = "CreatedAt", updatedAt = "UpdatedAt",
             spec = "Spec", tlsInfo = "TLSInfo", rootRotationInProgress = "RootRotationInProgress",
             defaultAddrPool = "DefaultAddrPool", subnetSize = "SubnetSize",
-            dataPathPort = "DataPathPort", joinTokens = "JoinTokens", rootKey = "RootKey"
+            dataPathPort = "DataPathPort", joinTokens = "JoinTokens", rootKey = "RootKey",
+            rootCertificates = "RootCertificates", gossipKeys = "GossipKeys", gossipKeysChangedAt = "GossipKeysChangedAt"
     }
 
     package var uniqueName: String? { spec.name }

@@ -34,6 +34,8 @@ package enum NodeEvent: Sendable {
     case gossip(MembershipEvent)
     /// This node leaves: containers stop, the farewell is gossiped, leadership is handed over.
     case leave
+    /// This node stops for a while: another manager leads meanwhile.
+    case standDown
 }
 
 package enum NodeEffect: Sendable {

@@ -11,8 +11,10 @@ extension NodeMachine {
         for verdict in verdicts {
             switch verdict {
             case .send, .openExchange, .answerExchange, .openStreamPing, .answerStreamPing,
-                .identityContested,
-                .leftCluster:
+                .identityContested:
+                effects.append(.gossip(verdict))
+            case .leftCluster:
+                hasSaidFarewell = true
                 effects.append(.gossip(verdict))
             case .memberAlive(let member): effects += revived(member.id, at: now, time)
             case .memberDead(let member): effects += lost(member.id, hasLeft: false, at: now, time)

@@ -75,7 +75,16 @@ extension NodeMachine {
     private var view: ClusterView {
         ClusterView(
             nodeID: nodeID, dead: deadNodes, left: leftNodes, configuration: raft.membership,
-            isForced: isForced)
+            isForced: isForced, managerAddresses: managerAddresses)
+    }
+
+    /// Where members of gossip serve their peers; what the store says of an address may be old.
+    private var managerAddresses: [ObjectID: String] {
+        var addresses: [ObjectID: String] = [:]
+        for member in gossip?.members ?? [] where member.contact.metadata.role == .manager {
+            addresses[member.id] = member.contact.metadata.addresses.first
+        }
+        return addresses
     }
 
     /// Requests first, then what agents reported, then the nodes' status, then the plan.

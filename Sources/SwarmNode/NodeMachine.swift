@@ -66,6 +66,8 @@ package struct NodeMachine: Sendable {
     // Gossip
     package internal(set) var deadNodes: Set<ObjectID> = []
     var leftNodes: Set<ObjectID> = []
+    /// Whether the others were told that this node leaves.
+    package internal(set) var hasSaidFarewell = false
     /// What this node has to tell itself.
     var mailbox: [PeerMessage] = []
 
@@ -173,6 +175,9 @@ package struct NodeMachine: Sendable {
         case .peer(let message, let source): effects += receive(message, from: source, at: now, time: time)
         case .gossip(let event): effects += hear(event, at: now, time: time)
         case .leave: effects += leave(at: now, time: time)
+        case .standDown:
+            guard raft.isLeader else { break }
+            effects += interpret(raft.receive(.transferLeadership(to: nil), at: now), at: now, time)
         }
         return effects + settle(at: now, time: time)
     }

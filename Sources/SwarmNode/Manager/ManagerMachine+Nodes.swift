@@ -13,6 +13,8 @@ struct ClusterView: Sendable {
     var left: Set<ObjectID>
     var configuration: ClusterConfiguration
     var isForced: Bool
+    /// `host:port` of managers, as they say themselves.
+    var managerAddresses: [ObjectID: String] = [:]
 }
 
 extension ManagerMachine {
@@ -59,7 +61,8 @@ extension ManagerMachine {
     private func managerStatus(of node: Node, _ view: ClusterView, isDead: Bool) -> ManagerStatus? {
         guard view.configuration.isVoter(NodeMachine.memberID(of: node.id)) else { return nil }
         guard view.configuration.members.count > 1 || node.managerStatus != nil else { return nil }
-        let address = node.managerStatus?.addr ?? (node.status.addr.map { "\($0):2377" } ?? "")
+        let address =
+            view.managerAddresses[node.id] ?? node.managerStatus?.addr ?? (node.status.addr.map { "\($0):2377" } ?? "")
         let isSelf = node.id == view.nodeID
         return ManagerStatus(
             leader: isSelf ? true : nil, reachability: isDead && !isSelf ? "unreachable" : "reachable",
