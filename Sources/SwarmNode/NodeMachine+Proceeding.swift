@@ -1,5 +1,6 @@
 import Consensus
 import Dispatching
+import Membership
 import Store
 import SwarmCore
 import SwarmModel
