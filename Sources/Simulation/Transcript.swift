@@ -23,6 +23,7 @@ extension World {
         case .peer(let message, let from): "hears \(from): \(describe(message))"
         case .gossip(let event): "gossip: \(describe(event))"
         case .leave: "leaves"
+        case .standDown: "stands down"
         }
     }
 
