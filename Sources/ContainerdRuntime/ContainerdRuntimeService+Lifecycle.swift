@@ -4,6 +4,7 @@ import Execution
 import FoundationEssentials
 import GRPCCore
 import Glibc
+import Logging
 package import Ports
 package import SwarmCore
 import SwarmModel
@@ -211,8 +212,25 @@ extension ContainerdRuntimeService {
         for name in names { try? FileManager.default.removeItem(atPath: volumeDirectory + "/" + name) }
     }
 
-    /// Takes away everything of a container, whatever of it is there.
+    /// Whether something of a container is gone from containerd, as it also is when it was never there.
+    private func isGone(
+        _ id: String, _ call: String, _ body: nonisolated(nonsending) () async throws -> Void
+    ) async -> Bool {
+        do throws(SwarmError) {
+            try await containerdOnce(call, body)
+            return true
+        } catch {
+            if error.code == .notFound { return true }
+            logger.warning(
+                "container not wholly removed, to be tried again",
+                metadata: ["container.id": "\(id)", "error": "\(error)"])
+            return false
+        }
+    }
+
+    /// Takes away everything of a container, whatever of it is there; what containerd keeps goes with the next beat.
     func discard(_ id: String) async {
+        // Fails where the process is dead, and where it is not so does what follows.
         try? await containerdOnce("Tasks.Kill") {
             _ = try await client.tasks.kill(
                 .with {
@@ -222,19 +240,21 @@ extension ContainerdRuntimeService {
                 }, options: ContainerdClient.slow)
             _ = try await client.tasks.wait(.with { $0.containerID = id }, options: ContainerdClient.slow)
         }
-        try? await containerdOnce("Tasks.Delete") {
+        let taskIsGone = await isGone(id, "Tasks.Delete") {
             _ = try await client.tasks.delete(.with { $0.containerID = id }, options: ContainerdClient.slow)
         }
-        try? await containerdOnce("Containers.Delete") {
+        let recordIsGone = await isGone(id, "Containers.Delete") {
             _ = try await client.containers.delete(.with { $0.id = id }, options: ContainerdClient.quick)
         }
-        try? await containerdOnce("Snapshots.Remove") {
+        let snapshotIsGone = await isGone(id, "Snapshots.Remove") {
             _ = try await client.snapshots.remove(
                 .with {
                     $0.snapshotter = ImageService.snapshotter
                     $0.key = id
                 }, options: ContainerdClient.quick)
         }
+        hasGarbage = true
+        if !(taskIsGone && recordIsGone && snapshotIsGone) { hasLeftovers = true }
         forgetHealth(of: id)
         for session in execs.removeAll(of: id) { await session.discard() }
         pump.remove(containerID: id)

@@ -58,6 +58,10 @@ package actor ContainerdRuntimeService {
     var watches: [String: HealthWatch] = [:]
     /// Containers that are being made and have no record yet.
     var creating: Set<String> = []
+    /// A removal left something in containerd.
+    var hasLeftovers = false
+    /// A snapshot was removed since containerd's collector was last called.
+    var hasGarbage = false
     /// Who waits for a container's removal; each gets its exit code.
     var removalWaiters: [String: [CheckedContinuation<Int, Never>]] = [:]
     var logFiles: [String: LogFile] = [:]
@@ -309,12 +313,19 @@ package actor ContainerdRuntimeService {
             try await Task.sleep(for: Self.slowBeat)
             await resynchronize()
             beats += 1
-            if beats % Self.sweepBeats == 0 { await sweep() }
+            if hasLeftovers || beats % Self.sweepBeats == 0 {
+                hasLeftovers = false
+                await sweep()
+            }
+            if hasGarbage {
+                hasGarbage = false
+                await collectGarbage()
+            }
         }
     }
 
     private static let slowBeat = Duration.seconds(10)
-    /// Every so many slow beats, orphans are looked for.
+    /// Every so many slow beats, and after a removal that failed, orphans are looked for.
     private static let sweepBeats = 6
 
     private func follow() async throws {

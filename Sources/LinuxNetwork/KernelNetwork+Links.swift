@@ -130,6 +130,7 @@ extension KernelNetwork {
     func removeSandbox(_ id: String) {
         removeNetworkNamespace(namespacePath(of: id))
         observed.sandboxes[id] = nil
+        departing.insert(id)
         // The bridge ports die with the namespace, or with its last process.
         for network in observed.networks.keys {
             let kept = Set(observed.networks[network]?.ports.filter { $0.sandboxID != id } ?? [])

@@ -64,6 +64,8 @@ package actor KernelNetwork {
     /// What `nft` prints for a table right after we loaded it; differs once somebody else touched it.
     var hostListing: String?
     var networkListings: [String: String] = [:]
+    /// Sandboxes removed since the last look: their interfaces go when the kernel has cleared the namespace away.
+    var departing: Set<String> = []
 
     package init(configuration: Configuration, logger: Logger) {
         (self.configuration, self.logger) = (configuration, logger)
@@ -109,11 +111,17 @@ package actor KernelNetwork {
         guard let desired else { return [] }
         let balancers = observed.networks.compactMapValues(\.balancer)
         let hostRuleset = observed.hostRuleset
+        let departing = self.departing
+        self.departing = []
         do throws(SwarmError) {
             try observe()
         } catch {
             logger.warning("network state unreadable", metadata: ["error": "\(error)"])
             return []
+        }
+        for (id, found) in observed.networks {
+            // What is on its way out is no damage; what is still there on the next look is.
+            observed.networks[id]?.ports = found.ports.filter { !departing.contains($0.sandboxID) }
         }
         let isHostKnown = hostListing != nil
         let known = Set(networkListings.keys)

@@ -68,6 +68,26 @@ extension ContainerdRuntimeService {
 }
 
 @Suite(.serialized, .enabled(if: getuid() == 0), .timeLimit(.minutes(2))) struct ContainerLifecycleTests {
+    @Test func `a snapshot that is removed while containerd collects does not keep its files`() async throws {
+        try await withRuntime { runtime, configuration in
+            let directory = configuration.dataDirectory
+                + "/containerd/io.containerd.snapshotter.v1.overlayfs/snapshots"
+            func snapshots() -> Int { ((try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []).count }
+            let layers = snapshots()
+            for _ in 0..<3 {
+                let requests = (0..<4).map { _ in request(["sleep", "60"]) }
+                for request in requests { try await runtime.create(request) }
+                await withTaskGroup(of: Void.self) { group in
+                    for request in requests { group.addTask { try? await runtime.remove(request.id, force: true) } }
+                }
+            }
+            // Within a slow beat.
+            let deadline = ContinuousClock.now + .seconds(30)
+            while snapshots() != layers, ContinuousClock.now < deadline { try await Task.sleep(for: .milliseconds(50)) }
+            #expect(snapshots() == layers)
+        }
+    }
+
     @Test func `a container runs, its output is kept apart and its exit code is told`() async throws {
         try await withRuntime { runtime, _ in
             let script = "echo one; echo two >&2; exit 7"

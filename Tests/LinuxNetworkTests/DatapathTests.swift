@@ -208,6 +208,23 @@ extension DesiredNetworking {
         }
     }
 
+    @Test func `an interface whose container goes is no damage, but one that stays is`() async throws {
+        try await withNode { node, network in
+            var desired = DesiredNetworking.example()
+            _ = await network.apply(desired)
+            // As a kernel that is slow to clear namespaces away: a process holds this one.
+            let holder = node.background("nsenter --net=\(node.directory)/netns/c1 sleep 60")
+            node.keep(holder)
+            let deadline = Date().addingTimeInterval(5)
+            while shell("cat /proc/\(holder)/comm") != "sleep", Date() < deadline {}
+            desired.sandboxes["c1"] = nil
+            _ = await network.apply(desired)
+            #expect(await network.repair() == [])
+            #expect(await network.repair() == ["removed interface c1/0 from network app"])
+            #expect(await network.repair() == [])
+        }
+    }
+
     @Test func `nothing is left when everything is removed`() async throws {
         let node = TestNode()
         defer { node.stop() }
