@@ -63,6 +63,20 @@ package struct AgentSession: Sendable {
     /// Begins to look for a leader.
     package mutating func start(at now: Instant) { if nextOpenAt == nil { nextOpenAt = now } }
 
+    /// What the node held before it restarted: the next session brings only what has changed since.
+    ///
+    /// Nothing happens when there is a session or an assignment already. A question that is under way said that
+    /// nothing is held; its answer would leave out what has gone meanwhile, so that it is not waited for.
+    package mutating func restore(_ held: HeldAssignment, at now: Instant) {
+        guard session == nil, assignment == nil, held.assignment.nodeID == nodeID else { return }
+        (assignment, assignmentEpoch) = (held.assignment, held.epoch)
+        attempt += 1
+        if nextOpenAt != nil { nextOpenAt = now }
+    }
+
+    /// The assignment with the epoch that its versions belong to.
+    package var held: HeldAssignment? { assignment.map { HeldAssignment(epoch: assignmentEpoch, assignment: $0) } }
+
     private var isOwnLeader: Bool { session?.leader.nodeID == nodeID }
 
     package var nextDeadline: Instant? {

@@ -3,7 +3,7 @@ package import SwarmCore
 package import SwarmModel
 
 /// Everything one node must know to run its tasks: its part of the store, and nothing else.
-package struct Assignment: Sendable, Equatable {
+package struct Assignment: Sendable, Equatable, Codable {
     package var nodeID: ObjectID
     package var tasks: [SwarmTask] = []
     /// The networks of those tasks, and the ingress network on every node.
@@ -16,8 +16,17 @@ package struct Assignment: Sendable, Equatable {
     package init(nodeID: ObjectID) { self.nodeID = nodeID }
 }
 
+/// An assignment as a node keeps it over its restarts.
+package struct HeldAssignment: Sendable, Equatable, Codable {
+    /// Versions of objects compare within one epoch only.
+    package var epoch: UInt64
+    package var assignment: Assignment
+
+    package init(epoch: UInt64, assignment: Assignment) { (self.epoch, self.assignment) = (epoch, assignment) }
+}
+
 /// One service as names and balancers see it.
-package struct ServiceEndpoints: Sendable, Equatable {
+package struct ServiceEndpoints: Sendable, Equatable, Codable {
     package var id: ObjectID
     package var name: String
     package var isRoundRobin: Bool
@@ -35,7 +44,7 @@ package struct ServiceEndpoints: Sendable, Equatable {
 }
 
 /// One task that may take traffic.
-package struct TaskEndpoint: Sendable, Equatable {
+package struct TaskEndpoint: Sendable, Equatable, Codable {
     package var taskID: ObjectID
     /// Where it runs: whoever holds that node for dead sends it nothing.
     package var nodeID: ObjectID

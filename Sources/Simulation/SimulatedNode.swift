@@ -1,4 +1,5 @@
 import Consensus
+import Dispatching
 import Overlay
 import Ports
 import SwarmCore
@@ -25,6 +26,9 @@ struct SimulatedNode {
     var pending: [LogBatch] = []
     var diskBusyUntil: Int64 = 0
     var isDiskSlow = false
+    /// The agent's file, and what is not in it yet.
+    var held: HeldAssignment?
+    var unsaved: HeldAssignment?
     var containers: [String: Container] = [:]
     var networking = DesiredNetworking()
     var managers: [String] = []

@@ -12,6 +12,7 @@ extension World {
     func describe(_ event: NodeEvent) -> String {
         switch event {
         case .recovered(let state): "recovers \(state.entries.count) entries after \(state.snapshotIndex)"
+        case .restored(let held): "remembers \(held.assignment.tasks.count) tasks"
         case .persisted(let sequence): "has written \(sequence)"
         case .deadlineReached: "wakes"
         case .request(let ticket, _, _): "is asked \(ticket)"
@@ -39,6 +40,7 @@ extension World {
         switch event {
         case .found(let containers): "found \(containers.count)"
         case .assigned: "assigned"
+        case .restored: "restored"
         case .task(let id, let event):
             switch event {
             case .failed(_, let reason): "\(id.prefix(5)) failed, \(reason)"

@@ -40,7 +40,7 @@ extension World {
             nodes[node].diskGeneration += 1
         case .removedFromCluster:
             note("\(nodes[node].id) is no longer of the cluster")
-            (nodes[node].isRemoved, nodes[node].containers) = (true, [:])
+            (nodes[node].isRemoved, nodes[node].containers, nodes[node].held) = (true, [:], nil)
             crash(node)
         case .fatal(let error): throw Violation(text: "\(nodes[node].id) cannot go on: \(error)")
         }

@@ -1,4 +1,5 @@
 import Consensus
+import Overlay
 import Ports
 import SwarmCore
 import SwarmModel
@@ -33,6 +34,19 @@ extension World {
     }
 
     /// The containers that run on all nodes but one.
+    package func runningContainers(of node: Int) -> Set<String> {
+        runningContainers(except: -1).intersection(nodes[node].containers.keys)
+    }
+
+    /// What runs there and is under the agent's care, with its own part of the network.
+    package func adoptedContainers(of node: Int) -> Set<String> {
+        let known = nodes[node].containers.filter { container, content in
+            nodes[node].machine?.agent.containerID(ofTask: content.task) == container
+                && nodes[node].networking.sandboxes[container] != nil
+        }
+        return Set(known.keys)
+    }
+
     package func runningContainers(except node: Int) -> Set<String> {
         Set(
             nodes.filter { $0.index != node }.flatMap { machine in

@@ -59,6 +59,8 @@ package struct World {
         case exchangeAnswer(StateExchange, ticket: UInt64, from: Int, to: Int, boot: Int)
         case streamPing(sequence: UInt64, from: Int, to: Int, boot: Int, target: String)
         case written(node: Int, boot: Int, generation: Int, sequence: UInt64)
+        /// The agent's file has what the agent holds.
+        case kept(node: Int, boot: Int)
         case restart(node: Int)
         case fault
         case cut(String, Set<Network.Link>)
@@ -70,6 +72,8 @@ package struct World {
 
     /// The transcript keeps so many lines.
     static let transcriptMax = 200
+    /// A crash loses what changed in the assignment so shortly before.
+    static let assignmentWriteNanoseconds: Int64 = 100_000_000
 
     package let seed: UInt64
     package let plan: WorldPlan
@@ -219,6 +223,9 @@ package struct World {
                 nodes[node].pending.removeFirst()
             }
             try step(node, .persisted(sequence: sequence))
+        case .kept(let node, let boot):
+            guard nodes[node].boot == boot, let held = nodes[node].unsaved else { return }
+            (nodes[node].held, nodes[node].unsaved) = (held, nil)
         case .restart(let node): if !nodes[node].isUp, !nodes[node].isRemoved { start(node) }
         case .fault: injectFault()
         case .heal(let what):
@@ -260,6 +267,12 @@ package struct World {
             guard nodes[node].isUp else { break }
             try perform(effect, of: node)
             crashIfArmed(node)
+        }
+        if let held = nodes[node].machine?.takeAssignment() {
+            if nodes[node].unsaved == nil {
+                schedule(.kept(node: node, boot: nodes[node].boot), after: Self.assignmentWriteNanoseconds)
+            }
+            nodes[node].unsaved = held
         }
         planWake(node)
     }
@@ -316,6 +329,8 @@ package struct World {
         nodes[node].isForced = false
         let seeds = nodes.indices.filter { $0 != node && nodes[$0].isMember }.map { address(of: $0) }
         schedule(.event(node: node, boot: boot, .recovered(nodes[node].disk)), after: 0)
+        nodes[node].unsaved = nil
+        if let held = nodes[node].held { schedule(.event(node: node, boot: boot, .restored(held)), after: 0) }
         schedule(.event(node: node, boot: boot, .gossip(.join(seeds: seeds))), after: 1)
         let found = nodes[node].containers.keys.sorted().compactMap { nodes[node].containers[$0]?.info }
         schedule(.event(node: node, boot: boot, .agent(.found(found))), after: 5_000_000)

@@ -17,6 +17,8 @@ package protocol ObjectCodec: Sendable {
 package enum NodeEvent: Sendable {
     /// Always first: what storage holds.
     case recovered(RecoveredState)
+    /// What ``NodeMachine/takeAssignment()`` gave before the restart, if it could be read: follows `.recovered`.
+    case restored(HeldAssignment)
     case persisted(sequence: UInt64)
     case deadlineReached
     case request(ticket: UInt64, ControlRequest, freshTokens: JoinTokens?)

@@ -68,6 +68,7 @@ package struct NodeMachine: Sendable {
     var leftNodes: Set<ObjectID> = []
     /// Whether the others were told that this node leaves.
     package internal(set) var hasSaidFarewell = false
+    private var mustStoreAssignment = false
     /// What this node has to tell itself.
     var mailbox: [PeerMessage] = []
 
@@ -158,6 +159,9 @@ package struct NodeMachine: Sendable {
         var effects: [NodeEffect] = []
         switch event {
         case .recovered(let state): effects += recover(state, at: now, time: time)
+        case .restored(let held):
+            session.restore(held, at: now)
+            effects += absorb(agent.receive(.restored(held.assignment), at: time), at: now, time)
         case .persisted(let sequence): effects += persisted(sequence, at: now, time: time)
         case .deadlineReached: effects += deadline(at: now, time: time)
         case .request(let ticket, let request, let tokens):
@@ -180,6 +184,16 @@ package struct NodeMachine: Sendable {
             effects += interpret(raft.receive(.transferLeadership(to: nil), at: now), at: now, time)
         }
         return effects + settle(at: now, time: time)
+    }
+
+    /// The assignment to be stored, once after each change; a newer one replaces what is not written yet.
+    ///
+    /// Asked for after every event and not an effect, since only the newest counts: nobody has to write the others.
+    /// What a crash loses of it the next session brings.
+    package mutating func takeAssignment() -> HeldAssignment? {
+        guard mustStoreAssignment else { return nil }
+        mustStoreAssignment = false
+        return session.held
     }
 
     private mutating func deadline(at now: Instant, time: Timestamp) -> [NodeEffect] {
@@ -294,6 +308,7 @@ package struct NodeMachine: Sendable {
             switch effect {
             case .send(let message, let node): effects += post(.toManager(message), to: node)
             case .assign(let assignment):
+                mustStoreAssignment = true
                 effects += absorb(agent.receive(.assigned(assignment), at: time), at: now, time)
                 noticeDismissal()
             case .epochChanged(let epoch): effects += abandonLog(for: epoch, at: now, time)

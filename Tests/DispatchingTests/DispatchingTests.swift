@@ -99,6 +99,58 @@ import Testing
         #expect(held == ["t1", "t2"])
     }
 
+    @Test mutating func `a node that comes back asks only for what changed while it was away`() throws {
+        apply([.create(.task(task("t1", on: "w1"))), .create(.task(task("t2", on: "w1")))])
+        open()
+        let kept = try #require(agent.held)
+        apply([.create(.task(task("t3", on: "w1"))), .remove(.task, "t1")])
+        agent = AgentSession(nodeID: "w1", epoch: 0, seed: 2)
+        agent.restore(kept, at: now)
+        let answers = answer(deliver([.leader(Self.claim)])).messages.map(\.message)
+        guard case .update(let update)? = answers.first else { return #expect(Bool(false)) }
+        #expect(update.delta.changed.map(\.key) == [.task("t3")])
+        #expect(update.delta.removed == [.task("t1")])
+        deliver(answers)
+        #expect(held == ["t2", "t3"])
+    }
+
+    @Test mutating func `what was held in an earlier epoch is not taken for this one's`() throws {
+        apply([.create(.task(task("t1", on: "w1")))])
+        open()
+        var kept = try #require(agent.held)
+        kept.epoch = 7
+        kept.assignment.tasks.append(task("t9", on: "w1"))
+        agent = AgentSession(nodeID: "w1", epoch: 0, seed: 2)
+        agent.restore(kept, at: now)
+        #expect(held == ["t1", "t9"])
+        deliver(answer(deliver([.leader(Self.claim)])).messages.map(\.message))
+        #expect(held == ["t1"])
+    }
+
+    @Test mutating func `the answer to a question from before is not mixed with what was restored`() throws {
+        apply([.create(.task(task("t1", on: "w1"))), .create(.task(task("t2", on: "w1")))])
+        open()
+        let kept = try #require(agent.held)
+        apply([.remove(.task, "t1")])
+        agent = AgentSession(nodeID: "w1", epoch: 0, seed: 2)
+        let early = answer(deliver([.leader(Self.claim)])).messages.map(\.message)
+        agent.restore(kept, at: now)
+        deliver(early)
+        #expect(agent.session == nil)
+        #expect(agent.nextDeadline == now)
+        deliver(answer(agent.receive(.deadlineReached, at: now)).messages.map(\.message))
+        #expect(held == ["t2"])
+    }
+
+    @Test mutating func `another node's assignment is not taken over`() throws {
+        open()
+        var kept = try #require(agent.held)
+        kept.assignment.nodeID = "w2"
+        agent = AgentSession(nodeID: "w1", epoch: 0, seed: 2)
+        agent.restore(kept, at: now)
+        #expect(agent.assignment == nil)
+    }
+
     @Test mutating func `what a deposed leader still sends is not taken`() {
         open()
         apply([.create(.task(task("t1", on: "w1")))])

@@ -89,6 +89,20 @@ import Testing
         #expect(before.isSubset(of: world.runningContainers(except: -1)))
     }
 
+    @Test func `a node that comes back without managers takes up what runs, and starts nothing`() throws {
+        var world = try quiet()
+        let before = world.runningContainers(except: -1)
+        for node in 0..<5 { world.kill(node) }
+        for node in 3..<5 { world.revive(node) }
+        try world.advance(by: 20_000_000_000)
+        #expect(world.runningContainers(except: -1) == before)
+        for node in 3..<5 { #expect(world.adoptedContainers(of: node) == world.runningContainers(of: node)) }
+        #expect(!world.adoptedContainers(of: 3).union(world.adoptedContainers(of: 4)).isEmpty)
+        for node in 0..<3 { world.revive(node) }
+        try world.settle()
+        #expect(before.isSubset(of: world.runningContainers(except: -1)))
+    }
+
     @Test func `one manager makes the cluster anew by force, and the others come back as workers`() throws {
         var world = try quiet()
         let before = world.runningContainers(except: -1)

@@ -1,5 +1,6 @@
 import Allocation
 import Consensus
+import Dispatching
 import Execution
 import Overlay
 import Ports
@@ -51,6 +52,8 @@ struct NodeHarness {
     var missingImages: [String: String] = [:]
     var startFailures: [String: String] = [:]
     var writes = 0
+    /// The agent's own file.
+    var held: HeldAssignment?
     private var queue: [NodeEvent] = []
     private var ticket: UInt64 = 100
 
@@ -94,6 +97,20 @@ struct NodeHarness {
         start(initialize: false)
     }
 
+    /// As `restart`, but what the managers know is out of reach: nothing but the agent's own file is there.
+    mutating func restartAlone() {
+        queue = []
+        var setup = ClusterSetup()
+        setup.isFounder = false
+        machine = NodeMachine(
+            nodeID: "n1", agentFacts: NodeHarness.facts, allocationFacts: AllocationFacts(), codec: codec, seed: 3,
+            setup: setup)
+        (networking, names) = (DesiredNetworking(), NameSpaceView())
+        send(.recovered(RecoveredState()))
+        if let held { send(.restored(held)) }
+        send(.agent(.found(containers.keys.sorted().compactMap { containers[$0]?.info })))
+    }
+
     @discardableResult
     mutating func request(_ request: ControlRequest) -> Result<ControlResponse, SwarmError>? {
         ticket += 1
@@ -120,6 +137,7 @@ struct NodeHarness {
         while !queue.isEmpty {
             let next = queue.removeFirst()
             for effect in machine.receive(next, at: now, time: time) { perform(effect) }
+            held = machine.takeAssignment() ?? held
         }
     }
 

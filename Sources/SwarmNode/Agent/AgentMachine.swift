@@ -37,6 +37,12 @@ package enum AgentEvent: Sendable {
     /// What the runtime holds when the agent comes up; nothing else is accepted before it.
     case found([ContainerInfo])
     case assigned(Assignment)
+    /// What was assigned before the restart; no manager has been heard since.
+    ///
+    /// The agent goes on with what runs, and with its names and balancers. It starts nothing and removes nothing:
+    /// a task whose process did not survive may run elsewhere by now, and one that is missing here may have come
+    /// after this was stored. Both wait for `.assigned`, which also stops what was replaced meanwhile.
+    case restored(Assignment)
     case task(ObjectID, TaskEvent)
     case container(ContainerEvent)
     /// `failures`: by container id, in words; `ports`: published ports that this node could not open.
@@ -62,6 +68,8 @@ package struct AgentMachine: Sendable {
     private var earlyExits: [String: Int] = [:]
     private static let earlyExitsMax = 4096
     private var isLeaving = false
+    /// The assignment is of before the restart.
+    private var isProvisional = false
     var unreachable: Set<ObjectID> = [] {
         didSet { if unreachable != oldValue { isNetworkStale = true } }
     }
@@ -96,12 +104,17 @@ package struct AgentMachine: Sendable {
                 }
                 localAddresses[info.id] = address
             }
-            if assignment != nil { effects += reconcile(at: time) }
+            if assignment != nil { effects += isProvisional ? resume(at: time) : reconcile(at: time) }
+        case .restored(let assignment):
+            guard self.assignment == nil, !isLeaving else { return [] }
+            (self.assignment, isProvisional) = (assignment, true)
+            effects += resume(at: time)
         case .assigned(let assignment):
             guard !isLeaving else { return [] }
             let old = self.assignment
             if old?.networks != assignment.networks || old?.services != assignment.services { isNetworkStale = true }
             self.assignment = assignment
+            isProvisional = false
             if found != nil { effects += reconcile(at: time) }
         case .task(let id, let taskEvent): effects += step(id, at: time) { $0.receive(taskEvent, at: time) }
         case .container(let containerEvent): effects += observe(containerEvent, at: time)
@@ -111,6 +124,10 @@ package struct AgentMachine: Sendable {
         case .leave:
             isLeaving = true
             for id in machines.keys.sorted() { effects += step(id, at: time) { $0.remove(at: time) } }
+            // What waits for a manager's word will not get it.
+            for (id, info) in (found ?? [:]).sorted(by: { $0.key < $1.key }) {
+                effects.append(.removeContainer(task: id, containerID: info.id))
+            }
         }
         return effects + settle()
     }
@@ -138,6 +155,20 @@ package struct AgentMachine: Sendable {
             effects.append(.removeContainer(task: id, containerID: info.id))
         }
         found = [:]
+        return effects
+    }
+
+    /// Goes on with what runs, on the word that managers gave before the restart.
+    private mutating func resume(at time: Timestamp) -> [AgentEffect] {
+        guard let assignment, let found else { return [] }
+        isNetworkStale = true
+        var effects: [AgentEffect] = []
+        for task in assignment.tasks {
+            guard let state = found[task.id]?.state, state == .running || state == .paused else { continue }
+            tasks[task.id] = task
+            effects += adopt(task, at: time)
+            effects += step(task.id, at: time) { $0.receive(.desired(task.desiredState), at: time) }
+        }
         return effects
     }
 
