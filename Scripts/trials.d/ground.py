@@ -300,13 +300,15 @@ WHO = "echo $WHO >/www/index.html; exec httpd -f -p 80 -h /www"
 
 
 def service(name, replicas=None, network="app", mode="vip", published=None, command=None, constraints=(), env=(),
-            secrets=(), labels=None, delay=None):
+            secrets=(), configs=(), labels=None, delay=None):
     """A service's specification; its tasks answer HTTP with NODE SERVICE.SLOT TASK unless they have a command."""
     container = {"Image": "busybox:latest", "StopSignal": "SIGKILL",
                  "Env": ["WHO={{.Node.Hostname}} {{.Task.Name}}", *env],
                  "Args": command or ["sh", "-c", WHO]}
+    file = {"UID": "0", "GID": "0", "Mode": 0o444}
+    if configs:
+        container["Configs"] = [{"ConfigID": i, "ConfigName": n, "File": file | {"Name": "/" + n}} for i, n in configs]
     if secrets:
-        file = {"UID": "0", "GID": "0", "Mode": 0o444}
         container["Secrets"] = [{"SecretID": i, "SecretName": n, "File": file | {"Name": n}} for i, n in secrets]
     task = {"ContainerSpec": container, "Placement": {"Constraints": list(constraints)}}
     if network:

@@ -6,13 +6,13 @@ is "the socket" "unix://$CLUSTER_DIR/n1/swarmd.sock" "$(cluster sock 1)"
 is "the node's state" Ready "$(ctl node ls --format '{{.Status}}')"
 is "docker agrees" Ready "$(docker node ls --format '{{.Status}}')"
 is "the image" busybox:latest "$(ctl image ls --format '{{.Repository}}:{{.Tag}}')"
-cluster run 1 ip -4 addr show eth0 | grep -q 198.18.0.11/24 || fail "node 1 has not its address"
+grep -q 198.18.0.11/24 <<<"$(cluster run 1 ip -4 addr show eth0)" || fail "node 1 has not its address"
 cluster client busybox ping -c1 -W1 198.18.0.11 >/dev/null || fail "the client does not reach node 1"
 docker service create -d --name s busybox:latest sleep 1000 >/dev/null 2>&1
 eventually 10 "the task to run" runs s 1
 task=$(docker service ps -q --no-trunc s)
 for name in s.1 "$task" "$(docker ps -q)"; do
-  cluster enter 1 "$name" ip addr show lo | grep -q 127.0.0.1 || fail "enter $name"
+  grep -q 127.0.0.1 <<<"$(cluster enter 1 "$name" ip addr show lo)" || fail "enter $name"
 done
 [ -n "$(cluster logs 1)" ] || fail "the log is empty"
 pid=$(pids)

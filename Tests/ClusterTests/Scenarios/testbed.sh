@@ -120,7 +120,7 @@ echo "== nothing is left"
 docker service create -d --name s busybox:latest sleep 1000 >/dev/null 2>&1
 eventually 10 "the task to run" runs s 1
 for name in s.1 "$(docker service ps -q --no-trunc s)" "$(docker ps -q)"; do
-  cluster enter 1 "$name" ip addr show lo | grep -q 127.0.0.1 || fail "enter $name"
+  grep -q 127.0.0.1 <<<"$(cluster enter 1 "$name" ip addr show lo)" || fail "enter $name"
 done
 "$root/Scripts/cluster" enter 1 s.1 sleep 1000 & program=$!
 entered() { [ "$(readlink /proc/$program/ns/net)" = "$(readlink "/proc/$(pids)/ns/net")" ]; }
