@@ -80,7 +80,8 @@ package struct RaftMachine: Sendable {
         case .recovered(let state): return recover(state, at: now)
         case .deadlineReached: return deadline(at: now)
         case .received(let message): return receive(message, at: now)
-        case .propose(let payload, let ticket): return propose(payload, ticket: ticket, at: now)
+        case .propose(let payload, let ticket): return propose([Proposal(payload: payload, ticket: ticket)])
+        case .proposeAll(let proposals): return propose(proposals)
         case .persisted(let sequence): return persisted(sequence, at: now)
         case .compacted(let index):
             compact(upTo: min(index, commitIndex))
@@ -141,15 +142,24 @@ package struct RaftMachine: Sendable {
         return peers.flatMap { replicate(to: $0, isHeartbeat: true) }
     }
 
-    private mutating func propose(_ payload: [UInt8], ticket: UInt64, at now: Instant) -> [RaftEffect] {
-        guard role == .leader else { return [.rejected(ticket: ticket, .notLeader(hint: leader))] }
-        guard transfer == nil else { return [.rejected(ticket: ticket, .busy)] }
-        guard log.bytes + payload.count <= configuration.logBytesMax else {
-            return [.rejected(ticket: ticket, .logFull)]
+    private mutating func propose(_ proposals: [Proposal]) -> [RaftEffect] {
+        func refuse(_ some: ArraySlice<Proposal>, _ reason: RaftRejection) -> [RaftEffect] {
+            some.map { .rejected(ticket: $0.ticket, reason) }
         }
-        let entry = Entry(term: hardState.term, index: log.lastIndex + 1, kind: .command, payload: payload)
-        tickets[entry.index] = ticket
-        return append([entry])
+        guard role == .leader else { return refuse(proposals[...], .notLeader(hint: leader)) }
+        guard transfer == nil else { return refuse(proposals[...], .busy) }
+        var entries: [Entry] = []
+        var bytes = log.bytes
+        for proposal in proposals {
+            guard bytes + proposal.payload.count <= configuration.logBytesMax else { break }
+            let index = log.lastIndex + LogIndex(entries.count) + 1
+            let entry = Entry(term: hardState.term, index: index, kind: .command, payload: proposal.payload)
+            tickets[index] = proposal.ticket
+            bytes += entry.size
+            entries.append(entry)
+        }
+        let refused = refuse(proposals.dropFirst(entries.count), .logFull)
+        return entries.isEmpty ? refused : append(entries) + refused
     }
 
     // MARK: Writing

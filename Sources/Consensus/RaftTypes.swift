@@ -57,12 +57,22 @@ package struct LogBatch: Sendable, Equatable {
     package init(sequence: UInt64) { self.sequence = sequence }
 }
 
+/// One entry that a leader is asked to put into the log.
+package struct Proposal: Sendable, Equatable {
+    package var payload: [UInt8]
+    package var ticket: UInt64
+
+    package init(payload: [UInt8], ticket: UInt64) { (self.payload, self.ticket) = (payload, ticket) }
+}
+
 package enum RaftEvent: Sendable {
     /// Always first, and only once.
     case recovered(RecoveredState)
     case deadlineReached
     case received(RaftMessage)
     case propose(payload: [UInt8], ticket: UInt64)
+    /// Several at once: one write to disk, one message to each member. Those that are not accepted are the last ones.
+    case proposeAll([Proposal])
     /// This batch and all before it are on disk.
     case persisted(sequence: UInt64)
     /// The state up to this index is in a durable snapshot: earlier entries can be forgotten.

@@ -7,7 +7,8 @@ package enum Mutant: String, Sendable, CaseIterable {
     case acknowledgesStatusesEarly, reusesAddresses, ignoresConstraints, liesAboutSyncing,
         sendsBeforePersisting
     case answersBeforeAgreement, appliesStalePlans, keepsEndpointsOfTheDead, restartsTasksOnLeaderChange
-    case readsWithoutAsking, resendsUnansweredRequests, appliesPlansInPart
+    case readsWithoutAsking, resendsUnansweredRequests, appliesPlansInPart, keepsLostWrites
+    case answersFromSpeculation
 
     package func plant(in plan: inout WorldPlan) {
         switch self {
@@ -28,6 +29,8 @@ package enum Mutant: String, Sendable, CaseIterable {
         case .readsWithoutAsking: plan.nodeMutations = .readsWithoutAsking
         case .resendsUnansweredRequests: plan.nodeMutations = .resendsUnansweredRequests
         case .appliesPlansInPart: plan.nodeMutations = .appliesPlansInPart
+        case .keepsLostWrites: plan.nodeMutations = .keepsLostWrites
+        case .answersFromSpeculation: plan.nodeMutations = .answersFromSpeculation
         }
     }
 }

@@ -18,7 +18,10 @@ package struct Table<Object: SwarmObject>: Sendable {
     package func named(_ name: String) -> Object? { idsByName[name.lowercased()].flatMap { objects[$0] } }
 
     /// All objects in the order of their identifiers, so that no hash order escapes.
-    package var sorted: [Object] { objects.values.sorted { $0.id < $1.id } }
+    /// The identifiers are sorted, not the objects, which are large.
+    package var sorted: [Object] { ids.compactMap { objects[$0] } }
+    /// All identifiers in their order.
+    package var ids: [ObjectID] { objects.keys.sorted() }
 
     package mutating func put(_ object: Object) {
         if let old = objects[object.id]?.uniqueName { idsByName[old.lowercased()] = nil }

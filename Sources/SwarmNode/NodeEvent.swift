@@ -126,4 +126,8 @@ package struct NodeMutations: OptionSet, Sendable {
     package static let readsWithoutAsking = NodeMutations(rawValue: 1 << 5)
     package static let resendsUnansweredRequests = NodeMutations(rawValue: 1 << 6)
     package static let appliesPlansInPart = NodeMutations(rawValue: 1 << 7)
+    /// A leader that comes back goes on from what it once hoped would be agreed on.
+    package static let keepsLostWrites = NodeMutations(rawValue: 1 << 8)
+    /// Requests are refused, or found done already, by writes that are not agreed on.
+    package static let answersFromSpeculation = NodeMutations(rawValue: 1 << 9)
 }

@@ -72,13 +72,11 @@ extension NodeMachine {
     }
 
     private mutating func stepDown(at now: Instant, _ time: Timestamp) -> [NodeEffect] {
-        guard let former = manager.take() else { return [] }
-        var effects: [NodeEffect] = []
+        guard var former = manager.take() else { return [] }
+        if mutations.contains(.keepsLostWrites) { lostStore = former.pipeline.store }
         // Consensus rejects what is under way; if it already has, nobody is left to be told.
-        if let (origin, _) = former.inFlight?.respond {
-            effects += answer(origin, .failure(Self.unknownOutcome))
-        }
-        return effects + follow(.leadershipLost, at: now, time)
+        let lost = former.pipeline.dropAll()
+        return lose(lost) + follow(.leadershipLost, at: now, time)
     }
 
     /// A leader acts once an entry of its own term is agreed: only then it knows all that was agreed before.
@@ -87,7 +85,8 @@ extension NodeMachine {
             return []
         }
         let claim = LeaderClaim(epoch: epoch, term: raft.hardState.term, nodeID: nodeID)
-        var fresh = ManagerMachine(claim: claim, configuration: setup.dispatch, at: now)
+        let known = mutations.contains(.keepsLostWrites) ? lostStore ?? store : store
+        var fresh = ManagerMachine(claim: claim, known, configuration: setup.dispatch, at: now)
         fresh.dispatcher.mutations = dispatchMutations
         manager = fresh
         var effects = follow(.leaderKnown(claim), at: now, time)
@@ -105,21 +104,42 @@ extension NodeMachine {
             manager?.membershipAt = now + ManagerMachine.membershipRetry
             return []
         }
-        guard let write = manager?.inFlight, write.ticket == ticket else { return [] }
-        manager?.inFlight = nil
+        guard let lost = manager?.pipeline.drop(from: ticket, agreed: store), !lost.isEmpty else { return [] }
+        let text: String
         switch reason {
-        case .lostLeadership:
-            return write.respond.map { answer($0.origin, .failure(Self.unknownOutcome)) } ?? []
-        case .logFull:
-            manager?.takeBack(write)
-            let text = "the manager's log is full: free space on its disk, or wait for its next snapshot"
-            return write.respond.map { answer($0.origin, .failure(SwarmError(.resourceExhausted, text))) }
-                ?? []
+        case .lostLeadership: return lose(lost)
+        case .logFull: text = "the manager's log is full: free space on its disk, or wait for its next snapshot"
         case .notLeader, .busy, .changeInProgress, .invalidConfiguration, .catchUpTimedOut, .timedOut:
             // Certainly not in the log: another leader, or this one in a moment, may carry it out.
+            text = "leadership is being handed over; try again"
+        }
+        let code: SwarmError.Code = reason == .logFull ? .resourceExhausted : .unavailable
+        return lost.flatMap { write in
             manager?.takeBack(write)
-            let text = "leadership is being handed over; try again"
-            return write.respond.map { answer($0.origin, .failure(SwarmError(.unavailable, text))) } ?? []
+            askAgain(write.promises)
+            return write.respond.map { answer($0.origin, .failure(SwarmError(code, text))) } ?? []
+        }
+    }
+
+    /// Nobody here will ever know what became of these writes.
+    private mutating func lose(_ writes: [Pipeline.Write]) -> [NodeEffect] {
+        writes.flatMap { write in
+            askAgain(write.promises)
+            return write.respond.map { answer($0.origin, .failure(Self.unknownOutcome)) } ?? []
+        }
+    }
+
+    /// What was to be answered rested on a write that may never be: whoever leads then judges afresh.
+    private mutating func askAgain(_ promises: [Pipeline.Promise]) {
+        for case .answer(let pending, _) in promises { waiting.append(pending) }
+    }
+
+    private mutating func keep(_ promises: [Pipeline.Promise]) -> [NodeEffect] {
+        promises.flatMap { promise -> [NodeEffect] in
+            switch promise {
+            case .answer(let pending, let result): answer(pending.origin, result)
+            case .receipts(let owed): (manager?.dispatcher.committed(owed)).map { post($0) } ?? []
+            }
         }
     }
 
@@ -159,27 +179,29 @@ extension NodeMachine {
         }
         effects += takeOffice(at: now, time)
         guard !affected.isEmpty else { return effects }
-        manager?.needsPlan = true
         return effects + dispatch(to: affected.all ? nil : affected.nodes, at: now)
     }
 
     private mutating func apply(
         _ applied: AppliedEntry, _ affected: inout AffectedNodes
     ) throws(SwarmError) -> [NodeEffect] {
-        let write = manager?.inFlight.flatMap { $0.ticket == applied.ticket ? $0 : nil }
+        let write = manager?.pipeline.takeFirst(ticket: applied.ticket)
         let transaction =
             if let write { write.transaction } else { try codec.decodeTransaction(applied.entry.payload) }
         let commit = store.apply(transaction, at: applied.entry.index)
         affected.add(commit)
         var effects: [NodeEffect] = []
         if let write {
-            manager?.inFlight = nil
+            manager?.pipeline.settle(on: store)
             if let (origin, response) = write.respond {
                 let stale = SwarmError(
                     .outdatedVersion, "rpc error: code = Unknown desc = update out of sequence")
                 effects += answer(origin, commit.rejected.isEmpty ? .success(response) : .failure(stale))
             }
             if let messages = manager?.settle(write, commit) { effects += post(messages) }
+            effects += keep(write.promises)
+        } else {
+            manager?.pipeline.rebase(on: store)
         }
         // What was in the log at the start is not news.
         if applied.entry.index > recoveredIndex { effects.append(.committed(commit)) }

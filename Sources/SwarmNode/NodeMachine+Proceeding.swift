@@ -30,8 +30,15 @@ extension NodeMachine {
     private mutating func lead(at now: Instant, time: Timestamp) -> [NodeEffect] {
         var effects: [NodeEffect] = []
         // Interpreting a write may end this leadership.
-        while manager != nil, manager?.inFlight == nil, let write = nextWrite(at: now, time, &effects) {
-            effects += propose(write, at: now, time)
+        while manager?.pipeline.hasRoom == true {
+            let batch = nextBatch(at: now, time, &effects)
+            guard !batch.isEmpty else { break }
+            let end = raft.log.lastIndex + LogIndex(batch.count)
+            let proposed = raft.receive(.proposeAll(batch), at: now)
+            // What was refused is tried again after the next event.
+            let isTaken = raft.log.lastIndex == end
+            effects += interpret(proposed, at: now, time)
+            guard isTaken else { break }
         }
         guard manager != nil else { return effects }
         effects += changeManagers(at: now, time)
@@ -39,32 +46,16 @@ extension NodeMachine {
             manager?.revisitAt = nil
             manager?.needsPlan = true
         }
-        if let manager, manager.needsPlan, planning == nil, manager.inFlight == nil, manager.plan.isEmpty,
-            store.cluster != nil
+        if let manager, manager.needsPlan, planning == nil, manager.plan.isEmpty,
+            manager.pipeline.store.cluster != nil
         {
+            let base = manager.pipeline.store
             self.manager?.needsPlan = false
-            self.manager?.planBase = store
+            self.manager?.planBase = base
             planning = manager.claim
-            effects.append(.plan(store, facts, seed: generator.next()))
+            effects.append(.plan(base, facts, seed: generator.next()))
         }
         return effects
-    }
-
-    private mutating func propose(
-        _ prepared: ManagerMachine.InFlight, at now: Instant, _ time: Timestamp
-    ) -> [NodeEffect] {
-        var write = prepared
-        nextTicket += 1
-        write.ticket = nextTicket
-        var early: [NodeEffect] = []
-        if mutations.contains(.answersBeforeAgreement), let (origin, response) = write.respond {
-            early = answer(origin, .success(response))
-            write.respond = nil
-        }
-        manager?.inFlight = write
-        let payload = codec.encode(write.transaction)
-        let effects = raft.receive(.propose(payload: payload, ticket: nextTicket), at: now)
-        return early + interpret(effects, at: now, time)
     }
 
     /// A plan that came too late must not come too late again.
@@ -88,53 +79,98 @@ extension NodeMachine {
         return addresses
     }
 
-    /// Requests first, then what agents reported, then the nodes' status, then the plan.
-    private mutating func nextWrite(
+    /// Requests first, then what agents reported, then the nodes' status, then the plan; each from the store that the
+    /// one before it leaves behind.
+    private mutating func nextBatch(
         at now: Instant, _ time: Timestamp, _ effects: inout [NodeEffect]
-    ) -> ManagerMachine.InFlight? {
-        while !waiting.isEmpty {
-            let pending = waiting.removeFirst()
-            switch pending.body {
-            case .bootstrap(let actions):
-                return ManagerMachine.InFlight(
-                    transaction: Transaction(actions: actions, time: time),
-                    respond: (pending.origin, .created(nodeID, warnings: [])))
-            case .request(let request, let tokens):
-                var handler = RequestHandler(store: store, time: time, nodeID: nodeID, freshTokens: tokens)
-                handler.unreachable = deadNodes
-                do throws(SwarmError) {
-                    let outcome = try handler.handle(request, using: &generator)
-                    guard !outcome.actions.isEmpty else {
-                        effects += answer(pending.origin, .success(outcome.response))
-                        continue
-                    }
-                    return ManagerMachine.InFlight(
-                        transaction: Transaction(actions: outcome.actions, time: time),
-                        respond: (pending.origin, outcome.response))
-                } catch { effects += answer(pending.origin, .failure(error)) }
-            }
+    ) -> [Proposal] {
+        var batch: [Proposal] = []
+        var bytes = 0
+        while batch.count < Pipeline.writesPerBatchMax, bytes < Pipeline.batchBytesMax,
+            manager?.pipeline.hasRoom == true, let pending = waiting.popFirst()
+        {
+            guard let write = prepare(pending, time, &effects) else { continue }
+            effects += append(write, to: &batch)
+            bytes += batch.last?.payload.count ?? 0
         }
-        if !isHoldingStatuses, let (write, messages) = manager?.nextStatuses(store, time: time) {
-            effects += post(messages)
-            if let write { return write }
+        if !isHoldingStatuses, let (write, owed) = manager?.nextStatuses(time: time) {
+            if let write { effects += append(write, to: &batch) }
+            if manager?.pipeline.isEmpty == false, !owed.isEmpty {
+                manager?.pipeline.hold(.receipts(owed))
+            } else if let messages = manager?.dispatcher.committed(owed) {
+                effects += post(messages)
+            }
         }
         let view = self.view
         if manager?.mustCheckNodes == true || (manager?.checkNodesAt.map { $0 <= now } ?? false),
-            let actions = manager?.nodeActions(store, view, at: now)
+            let actions = manager?.nodeActions(view, at: now)
         {
             isForced = isForced && store.nodes.isEmpty
             if !actions.isEmpty {
-                return ManagerMachine.InFlight(transaction: Transaction(actions: actions, time: time))
+                effects += append(
+                    Pipeline.Write(transaction: Transaction(actions: actions, time: time)), to: &batch)
             }
         }
-        if mutations.contains(.appliesPlansInPart), let plan = manager?.plan, !plan.isEmpty {
-            manager?.plan = []
-            return ManagerMachine.InFlight(transaction: Transaction(actions: plan, time: time), isPlan: true)
+        let plan = nextPlan()
+        if !plan.isEmpty {
+            let transaction = Transaction(actions: plan, time: time)
+            effects += append(Pipeline.Write(transaction: transaction, isPlan: true), to: &batch)
         }
-        guard manager?.plan.isEmpty == false, let plan = manager?.takePlan(store), !plan.isEmpty else {
-            return nil
+        if !batch.isEmpty { manager?.pipeline.endBatch() }
+        return batch
+    }
+
+    private mutating func nextPlan() -> [StoreAction] {
+        guard let plan = manager?.plan, !plan.isEmpty else { return [] }
+        guard mutations.contains(.appliesPlansInPart) else { return manager?.takePlan() ?? [] }
+        manager?.plan = []
+        return plan
+    }
+
+    /// A request as a write; nil when it changes nothing, or must be refused.
+    private mutating func prepare(
+        _ pending: PendingRequest, _ time: Timestamp, _ effects: inout [NodeEffect]
+    ) -> Pipeline.Write? {
+        guard let ahead = manager?.pipeline.store else { return nil }
+        let result: Result<ControlResponse, SwarmError>
+        switch pending.body {
+        case .bootstrap(let actions):
+            return Pipeline.Write(
+                transaction: Transaction(actions: actions, time: time),
+                respond: (pending.origin, .created(nodeID, warnings: [])))
+        case .request(let request, let tokens):
+            var handler = RequestHandler(store: ahead, time: time, nodeID: nodeID, freshTokens: tokens)
+            handler.unreachable = deadNodes
+            do throws(SwarmError) {
+                let outcome = try handler.handle(request, using: &generator)
+                guard outcome.actions.isEmpty else {
+                    return Pipeline.Write(
+                        transaction: Transaction(actions: outcome.actions, time: time),
+                        respond: (pending.origin, outcome.response))
+                }
+                result = .success(outcome.response)
+            } catch { result = .failure(error) }
         }
-        return ManagerMachine.InFlight(transaction: Transaction(actions: plan, time: time), isPlan: true)
+        if manager?.pipeline.isEmpty == true || mutations.contains(.answersFromSpeculation) {
+            effects += answer(pending.origin, result)
+        } else {
+            manager?.pipeline.hold(.answer(pending, result))
+        }
+        return nil
+    }
+
+    private mutating func append(_ prepared: Pipeline.Write, to batch: inout [Proposal]) -> [NodeEffect] {
+        var write = prepared
+        nextTicket += 1
+        (write.ticket, write.index) = (nextTicket, raft.log.lastIndex + LogIndex(batch.count) + 1)
+        var early: [NodeEffect] = []
+        if mutations.contains(.answersBeforeAgreement), let (origin, response) = write.respond {
+            early = answer(origin, .success(response))
+            write.respond = nil
+        }
+        batch.append(Proposal(payload: codec.encode(write.transaction), ticket: nextTicket))
+        if let commit = manager?.pipeline.add(write), commit.concernsPlanner { manager?.needsPlan = true }
+        return early
     }
 
     /// Makes consensus follow the roles in the store, one change at a time.
@@ -147,5 +183,17 @@ extension NodeMachine {
         self.manager?.membershipAt = now + ManagerMachine.membershipRetry
         let change = RaftEvent.reconfigure(voters: voters, learners: [], ticket: nextTicket)
         return interpret(raft.receive(change, at: now), at: now, time)
+    }
+}
+
+extension Commit {
+    /// Whether any of it may lead to another plan; secrets and configs never do.
+    fileprivate var concernsPlanner: Bool {
+        changes.contains { change in
+            switch change.after?.kind ?? change.before?.kind {
+            case .secret, .config, nil: false
+            case .cluster, .node, .service, .network, .task: true
+            }
+        }
     }
 }

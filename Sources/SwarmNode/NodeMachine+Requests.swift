@@ -69,7 +69,7 @@ extension NodeMachine {
     mutating func forwardWaiting(at now: Instant) -> [NodeEffect] {
         guard manager == nil, !waiting.isEmpty, !raft.isLeader else { return [] }
         var effects: [NodeEffect] = []
-        var kept: [PendingRequest] = []
+        var kept: Queue<PendingRequest> = []
         let leader = knownLeader
         for pending in waiting {
             switch (pending.origin, pending.body) {

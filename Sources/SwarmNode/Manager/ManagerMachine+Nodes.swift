@@ -19,7 +19,8 @@ struct ClusterView: Sendable {
 
 extension ManagerMachine {
     /// Brings the nodes' status, and the roles of those that left, to what sessions and gossip say.
-    mutating func nodeActions(_ store: ObjectStore, _ view: ClusterView, at now: Instant) -> [StoreAction] {
+    mutating func nodeActions(_ view: ClusterView, at now: Instant) -> [StoreAction] {
+        let store = pipeline.store
         mustCheckNodes = false
         checkNodesAt = nil
         var actions: [StoreAction] = []

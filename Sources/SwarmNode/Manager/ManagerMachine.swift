@@ -10,19 +10,9 @@ struct ManagerMachine: Sendable {
     /// A change of managers that did not work is tried again after so long.
     static let membershipRetry: Duration = .seconds(2)
 
-    /// The one write on its way to the log.
-    struct InFlight: Sendable {
-        var transaction: Transaction
-        var ticket: UInt64 = 0
-        var respond: (origin: RequestOrigin, response: ControlResponse)?
-        var statuses: [ObjectID: TaskStatus] = [:]
-        var receipts: [Dispatcher.Receipt] = []
-        var isPlan = false
-    }
-
     let claim: LeaderClaim
     var dispatcher: Dispatcher
-    var inFlight: InFlight?
+    var pipeline: Pipeline
     var statuses: [ObjectID: TaskStatus] = [:]
     var receipts: [Dispatcher.Receipt] = []
     var plan: [StoreAction] = []
@@ -38,17 +28,17 @@ struct ManagerMachine: Sendable {
     var membershipTicket: UInt64?
     var membershipAt: Instant
 
-    init(claim: LeaderClaim, configuration: DispatchConfiguration, at now: Instant) {
+    init(claim: LeaderClaim, _ store: ObjectStore, configuration: DispatchConfiguration, at now: Instant) {
         self.claim = claim
+        pipeline = Pipeline(on: store)
         dispatcher = Dispatcher(claim: claim, configuration: configuration, at: now)
         membershipAt = now
     }
 
     func nextDeadline(now: Instant, time: Timestamp) -> Duration? {
-        // What is under way is waited for first.
-        guard inFlight == nil else { return nil }
         let planning = revisitAt.map { max(.zero, $0 - time) }
-        let nodes = checkNodesAt.map { max(.zero, $0 - now) }
+        // Without room for a write, what is under way is waited for first.
+        let nodes = pipeline.hasRoom ? checkNodesAt.map { max(.zero, $0 - now) } : nil
         guard let planning, let nodes else { return planning ?? nodes }
         return min(planning, nodes)
     }
@@ -59,15 +49,15 @@ struct ManagerMachine: Sendable {
         mustCheckNodes = true
     }
 
-    /// What agents have reported, as one write; receipts for what is in the log already come back at once.
-    mutating func nextStatuses(_ store: ObjectStore, time: Timestamp) -> (InFlight?, [Dispatcher.Outgoing]) {
+    /// What agents have reported, as one write; receipts for what was in the log already come back beside it.
+    mutating func nextStatuses(time: Timestamp) -> (Pipeline.Write?, [Dispatcher.Receipt]) {
         guard !statuses.isEmpty || !receipts.isEmpty else { return (nil, []) }
         let updates = statuses.sorted { $0.key < $1.key }.map { (taskID: $0.key, status: $0.value) }
         let (reported, owed) = (statuses, receipts)
         (statuses, receipts) = ([:], [])
-        let actions = StatusUpdate.statusActions(store, updates: updates)
-        guard !actions.isEmpty else { return (nil, dispatcher.committed(owed)) }
-        let write = InFlight(
+        let actions = StatusUpdate.statusActions(pipeline.store, updates: updates)
+        guard !actions.isEmpty else { return (nil, owed) }
+        let write = Pipeline.Write(
             transaction: Transaction(actions: actions, time: time), statuses: reported, receipts: owed)
         return (write, [])
     }
@@ -75,7 +65,8 @@ struct ManagerMachine: Sendable {
     /// The plan as far as it still holds, service by service.
     ///
     /// What is decided for one service belongs together: to end a task and to make its successor, or neither.
-    mutating func takePlan(_ store: ObjectStore) -> [StoreAction] {
+    mutating func takePlan() -> [StoreAction] {
+        let store = pipeline.store
         var stale: Set<ObjectID> = []
         var touched: Set<ObjectID> = []
         for action in plan {
@@ -113,7 +104,7 @@ struct ManagerMachine: Sendable {
     }
 
     /// A write did not go into the log, but may be tried again.
-    mutating func takeBack(_ write: InFlight) {
+    mutating func takeBack(_ write: Pipeline.Write) {
         statuses.merge(write.statuses) { newer, _ in newer }
         receipts = write.receipts + receipts
         if write.isPlan { needsPlan = true }
@@ -121,12 +112,14 @@ struct ManagerMachine: Sendable {
     }
 
     /// A write is in the log; what it was refused for a newer version of the same task is tried again.
-    mutating func settle(_ write: InFlight, _ commit: Commit) -> [Dispatcher.Outgoing] {
+    mutating func settle(_ write: Pipeline.Write, _ commit: Commit) -> [Dispatcher.Outgoing] {
+        var isComplete = true
         for case .update(.task(let task)) in commit.rejected {
             guard let status = write.statuses[task.id], statuses[task.id] == nil else { continue }
             statuses[task.id] = status
+            isComplete = false
         }
-        guard statuses.isEmpty else {
+        guard isComplete else {
             receipts = write.receipts + receipts
             return []
         }
