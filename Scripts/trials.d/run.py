@@ -10,7 +10,7 @@ TRIALS = {
     "worker-death": (deaths.worker_death, 5, 3, 20, "a worker dies"),
     "worker-cut": (deaths.worker_cut, 5, 3, 3, "a worker falls silent for 60 s (--seconds) and heals"),
     "leader-pause": (deaths.leader_pause, 5, 3, 3, "the leader's daemon is paused for 20 s (--seconds)"),
-    "managers-down": (deaths.managers_down, 5, 3, 2, "all managers go for 90 s (--seconds), and move in round 2, 4, ..."),
+    "managers-down": (deaths.managers_down, 5, 3, 2, "all managers go for 90 s (--seconds), in even rounds they move"),
     "load": (deaths.load, 5, 3, 1, "300 requests/s (--rate) through every node during the first, second and fourth"),
     "rolling-kill": (endurance.rolling_kill, 5, 3, 1, "kill -9 of daemons in turn for 600 s (--seconds) under writes"),
     "quorum-loss": (endurance.quorum_loss, 5, 3, 1, "two of three managers are lost for good; force-new-cluster"),

@@ -42,9 +42,9 @@ def sealing(report, ground, options):
         ground.create("marked", api, replicas=6, secrets=[(secret, "marked")],
                       configs=[(config, "marked")], env=["MARK=" + markers["environment"]],
                       labels={"mark": markers["label"]},
-                      command=["sh", "-c", "grep -q MARK /run/secrets/marked && grep -q MARK /marked && exec sleep 1000000"])
+                      command=["sh", "-c", "grep -q MARK /run/secrets/marked && grep -q MARK /marked && exec sleep 100000"])
         tasks = ground.run_all(60, marked=6)
-        report.note(f"6 tasks read the secret and the config on nodes {sorted(set(c[0] for c in processes(ground).values()))}")
+        report.note(f"6 tasks read the secret and the config on nodes {sorted({c[0] for c in processes(ground).values()})}")
         # A manager that is behind gets the log and perhaps a snapshot over the LAN too; a worker its secrets again.
         ground.word("stop", 3, "KILL")
         for n in range(20):
@@ -60,7 +60,7 @@ def sealing(report, ground, options):
     packets = subprocess.run(["tcpdump", "-r", capture, "-nn", "-q"], text=True, stdout=subprocess.PIPE,
                              stderr=subprocess.DEVNULL).stdout.splitlines()
     ports = {p: sum(f".{p}:" in l or f".{p} >" in l for l in packets) for p in (2377, 7946, 4789)}
-    report.note(f"LAN traffic searched: {size} bytes, {len(packets)} packets at every port of the bridge; of {ports}")
+    report.note(f"LAN traffic searched: {size} bytes, {len(packets)} packets at every port of the bridge; {ports}")
     for port in (2377, 7946):
         if ports[port] == 0:
             report.fault(f"no packet to or from port {port} was seen: the search shows nothing")

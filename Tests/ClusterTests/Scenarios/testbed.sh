@@ -107,6 +107,8 @@ refused "no address of the LAN" start 2 --address 10.0.0.1
 refused "does not know" start 2 --slowly
 refused "from 1 to 9" add 0
 CLUSTER_NAME=$CLUSTER_NAME-x CLUSTER_DIR=$CLUSTER_DIR-x refused "from 1 to 9" up 10
+CLUSTER_NAME=$CLUSTER_NAME-x refused "holds the cluster" up 1
+CLUSTER_NAME=$CLUSTER_NAME-x refused "holds the cluster" down
 CLUSTER_NAME=$CLUSTER_NAME-x CLUSTER_DIR=$CLUSTER_DIR-x refused "from 1 to 2" up 2 --managers 3
 
 echo "== two clusters stand side by side"
