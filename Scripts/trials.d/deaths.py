@@ -141,9 +141,11 @@ def death(report, ground, options, of_leader, silence=0):
     if ground.engine == "ours":
         report.value(f"{what} to a clean VIP on all other nodes", max(w.quiet(since) for w in watchers), 2)
         asked = sum(w.summary.get("vip_asked", 0) for w in watchers)
-        report.note(f"node {victim}: {len(lost)} tasks lost; {sum(len(w.failures()) for w in watchers)} of {asked} "
-                    f"questions to the VIP failed; names asked {sum(w.summary.get('dns_asked', 0) for w in watchers)}, "
-                    f"unanswered {sum(w.summary.get('dns_failed', 0) for w in watchers)}")
+        failed = collections.Counter(e["error"] for w in watchers for e in w.failures())
+        report.note(f"of {asked} requests to the VIP failed {dict(failed) or 0}")
+    report.value("names unanswered on all other nodes", sum(w.summary.get("dns_failed", 0) for w in watchers), 0,
+                 "questions")
+    report.note(f"node {victim} lost {len(lost)} tasks; {sum(w.summary.get('dns_asked', 0) for w in watchers)} names asked")
     if load:
         load.stop()
         load.tell(report, what, {victim}, since, until)

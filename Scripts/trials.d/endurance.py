@@ -174,8 +174,9 @@ def rolling_kill(report, ground, options):
         time.sleep(2)
         owned, checked = check_addresses(ground, report)
         report.note(f"{owned} addresses, {checked} containers compared with their tasks")
+        running = processes(ground)
         for identifier, entry in kept.items():
-            if processes(ground).get(identifier) != entry:
+            if running.get(identifier) != entry:
                 report.fault(f"the container of {entry[2]} on node {entry[0]} did not stay")
         ground.remove(*[n for n in found if n != "probe"])
         left = leaks(before, census(ground))

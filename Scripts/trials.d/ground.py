@@ -230,6 +230,7 @@ class Ground:
 
     def start(self, node, address=None):
         self.word("start", node, *(["--address", address] if address else []))
+        self.addresses[node] = address or self.addresses[node]
         self.dead.discard(node)
 
     # Services
@@ -382,5 +383,6 @@ class Probe:
 
     def quiet(self, since):
         """Seconds from `since` until the start of the last question to a VIP that failed."""
-        failed = [e["at"] for e in self.failures() if e["at"] >= since]
+        # A refusal comes from a task that is there and does not listen yet; the dead are silent.
+        failed = [e["at"] for e in self.failures() if e["at"] >= since and e["error"] != "refused"]
         return max(0.0, max(failed) - since) if failed else 0.0
