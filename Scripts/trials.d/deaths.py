@@ -145,7 +145,8 @@ def death(report, ground, options, of_leader, silence=0):
         report.note(f"of {asked} requests to the VIP failed {dict(failed) or 0}")
     report.value("names unanswered on all other nodes", sum(w.summary.get("dns_failed", 0) for w in watchers), 0,
                  "questions")
-    report.note(f"node {victim} lost {len(lost)} tasks; {sum(w.summary.get('dns_asked', 0) for w in watchers)} names asked")
+    asked = sum(w.summary.get("dns_asked", 0) for w in watchers)
+    report.note(f"node {victim} lost {len(lost)} tasks; {asked} names asked")
     if load:
         load.stop()
         load.tell(report, what, {victim}, since, until)
