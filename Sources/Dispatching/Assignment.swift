@@ -35,30 +35,37 @@ package struct ServiceEndpoints: Sendable, Equatable, Codable {
     /// The networks that the service's tasks join.
     package var networks: [ObjectID] = []
     package var ports: [PortConfig] = []
-    /// Running and healthy tasks on other nodes.
-    package var remote: [TaskEndpoint] = []
+    /// The tasks that have a node and have not ended, on all nodes: so every node is told the same.
+    package var endpoints: [TaskEndpoint] = []
 
     package init(id: ObjectID, name: String, isRoundRobin: Bool) {
         (self.id, self.name, self.isRoundRobin) = (id, name, isRoundRobin)
     }
 }
 
-/// One task that may take traffic.
+/// One task that may send traffic, and take some when it serves.
 package struct TaskEndpoint: Sendable, Equatable, Codable {
     package var taskID: ObjectID
     /// Where it runs: whoever holds that node for dead sends it nothing.
     package var nodeID: ObjectID
     /// `web.1`.
     package var taskName: String
+    /// Empty until the task serves.
     package var containerID: String
     package var hostname: String
     package var addresses: [ObjectID: IPv4Address]
+    /// Runs, is healthy and is to go on: names and balancers hold only such tasks. The others must be reachable, too:
+    /// a container may call out before anybody calls it, and while it drains.
+    package var isServing: Bool
+    /// The node's address in the store, for who has not heard of it by gossip.
+    package var nodeAddress: IPv4Address?
 
     package init(
         taskID: ObjectID, nodeID: ObjectID, taskName: String, containerID: String, hostname: String,
-        addresses: [ObjectID: IPv4Address]
+        addresses: [ObjectID: IPv4Address], isServing: Bool = true, nodeAddress: IPv4Address? = nil
     ) {
         (self.taskID, self.nodeID) = (taskID, nodeID)
+        (self.isServing, self.nodeAddress) = (isServing, nodeAddress)
         (self.taskName, self.containerID) = (taskName, containerID)
         (self.hostname, self.addresses) = (hostname, addresses)
     }
@@ -67,6 +74,12 @@ package struct TaskEndpoint: Sendable, Equatable, Codable {
 extension Assignment {
     /// One node's part of the store, derived afresh from each snapshot.
     package init(of store: ObjectStore, node nodeID: ObjectID) {
+        var directory = EndpointDirectory()
+        self.init(of: store, node: nodeID, &directory)
+    }
+
+    /// - Parameter directory: what is known already of that store's services.
+    init(of store: ObjectStore, node nodeID: ObjectID, _ directory: inout EndpointDirectory) {
         self.init(nodeID: nodeID)
         tasks = store.tasks(onNode: nodeID).filter { $0.status.state >= .assigned }
         var networkIDs: Set<ObjectID> = []
@@ -80,32 +93,7 @@ extension Assignment {
         networks = store.networks.sorted.filter { networkIDs.contains($0.id) || $0.spec.ingress == true }
         secrets = secretIDs.sorted().compactMap { store.secrets[$0] }
         configs = configIDs.sorted().compactMap { store.configs[$0] }
-        let present = Set(networks.map(\.id))
-        services = store.services.sorted.compactMap {
-            ServiceEndpoints($0, in: store, on: present, except: nodeID)
-        }
-    }
-}
-
-extension ServiceEndpoints {
-    init?(_ service: Service, in store: ObjectStore, on networks: Set<ObjectID>, except nodeID: ObjectID) {
-        let mode = service.spec.endpointSpec?.mode ?? "vip"
-        self.init(id: service.id, name: service.spec.name, isRoundRobin: mode == "dnsrr")
-        for address in service.endpoint.virtualIPs ?? [] {
-            guard let network = address.networkID, let subnet = address.addr else { continue }
-            virtualIPs[network] = subnet.address
-        }
-        for attachment in service.spec.taskTemplate.networks ?? service.spec.networks ?? [] {
-            guard let target = attachment.target else { continue }
-            self.networks.append(target)
-            aliases[target] = attachment.aliases ?? []
-        }
-        ports = service.endpoint.ports ?? []
-        guard !ports.isEmpty || self.networks.contains(where: networks.contains) else { return nil }
-        remote = store.tasks(ofService: service.id).filter {
-            $0.nodeID != nodeID && $0.status.state == .running && $0.desiredState <= .running
-                && store.nodes[$0.nodeID ?? ""]?.status.state != "down"
-        }.map { TaskEndpoint($0, containerID: $0.status.containerStatus?.containerID ?? "") }
+        services = directory.services(on: networks.map(\.id), in: store)
     }
 }
 
@@ -118,5 +106,15 @@ extension TaskEndpoint {
         self.init(
             taskID: task.id, nodeID: task.nodeID ?? "", taskName: task.displayName, containerID: containerID,
             hostname: task.spec.containerSpec?.hostname ?? "", addresses: addresses)
+    }
+
+    /// The task as other nodes must know it; nil before it has a node and after it has ended.
+    /// - Parameter node: where it runs; a node that is down serves nobody.
+    package init?(seenFromAfar task: SwarmTask, on node: Node?) {
+        guard task.nodeID != nil, task.status.state >= .assigned, !task.status.state.isTerminal else { return nil }
+        let serves = task.status.state == .running && task.desiredState <= .running && node?.status.state != "down"
+        self.init(task, containerID: serves ? task.status.containerStatus?.containerID ?? "" : "")
+        isServing = serves
+        nodeAddress = node?.status.addr.flatMap { IPv4Address($0) }
     }
 }

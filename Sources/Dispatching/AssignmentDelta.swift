@@ -36,7 +36,7 @@ package enum AssignmentItem: Sendable, Equatable {
 }
 
 extension ServiceEndpoints {
-    fileprivate var fingerprint: UInt64 {
+    var fingerprint: UInt64 {
         var hash = Fingerprint()
         hash.mix(name)
         hash.mix(isRoundRobin ? 1 : 0)
@@ -52,8 +52,9 @@ extension ServiceEndpoints {
             hash.mix(UInt64(port.targetPort ?? 0) << 32 | UInt64(port.publishedPort ?? 0))
             hash.mix((port.proto ?? "") + "/" + (port.publishMode ?? ""))
         }
-        for endpoint in remote {
-            hash.mix(endpoint.taskID + endpoint.nodeID + endpoint.containerID + endpoint.hostname)
+        for endpoint in endpoints {
+            for text in [endpoint.taskID, endpoint.nodeID, endpoint.containerID, endpoint.hostname] { hash.mix(text) }
+            hash.mix(UInt64(endpoint.nodeAddress?.value ?? 0) << 1 | (endpoint.isServing ? 1 : 0))
             for (network, address) in endpoint.addresses.sorted(by: { $0.key < $1.key }) {
                 hash.mix(network)
                 hash.mix(UInt64(address.value))
@@ -103,14 +104,14 @@ extension Assignment {
 
     /// What somebody lacks who holds items with these fingerprints.
     package func delta(from held: [AssignmentKey: UInt64]) -> AssignmentDelta {
-        var delta = AssignmentDelta()
-        var present: Set<AssignmentKey> = []
-        for item in items {
-            present.insert(item.key)
-            if held[item.key] != item.fingerprint { delta.changed.append(item) }
-        }
-        delta.removed = held.keys.filter { !present.contains($0) }.sorted()
-        return delta
+        delta(from: held, to: fingerprints)
+    }
+
+    /// - Parameter current: the fingerprints of this assignment.
+    func delta(from held: [AssignmentKey: UInt64], to current: [AssignmentKey: UInt64]) -> AssignmentDelta {
+        AssignmentDelta(
+            changed: items.filter { held[$0.key] != current[$0.key] },
+            removed: held.keys.filter { current[$0] == nil }.sorted())
     }
 
     /// The assignment after that change; lists stay in the order of their identifiers.

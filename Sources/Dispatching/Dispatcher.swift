@@ -47,6 +47,7 @@ package struct Dispatcher: Sendable {
     private var lastHeard: [ObjectID: Instant] = [:]
     private var announced: Set<ObjectID> = []
     private var nextNumber: UInt64 = 1
+    private var directory = EndpointDirectory()
 
     package init(claim: LeaderClaim, configuration: DispatchConfiguration = .init(), at now: Instant) {
         (self.claim, self.configuration, startedAt) = (claim, configuration, now)
@@ -58,17 +59,28 @@ package struct Dispatcher: Sendable {
     // MARK: Down
 
     /// Tells nodes that have not heard of this leader, and sends every session what it lacks.
+    ///
+    /// Must follow every change of the store before anything else is asked.
     /// - Parameter nodes: whose assignments may have changed; nil for all.
+    /// - Parameter services: whose endpoints may have changed, for whoever holds them.
     package mutating func storeChanged(
-        _ store: ObjectStore, managers: [ObjectID], nodes: Set<ObjectID>? = nil, at now: Instant
+        _ store: ObjectStore, managers: [ObjectID], nodes: Set<ObjectID>? = nil, services: Set<ObjectID> = [],
+        at now: Instant
     ) -> [Outgoing] {
         var messages: [Outgoing] = []
+        if nodes == nil { directory.forgetAll() }
+        let stale = services.sorted()
+        for service in stale { directory.forget(service) }
         for node in store.nodes.sorted.map(\.id) {
             if announced.insert(node).inserted {
                 messages.append(Outgoing(node: node, message: .leader(claim)))
             }
-            guard sessions[node] != nil, nodes.map({ $0.contains(node) }) ?? true else { continue }
-            messages += refresh(node, store, managers: managers, at: now)
+            guard sessions[node] != nil else { continue }
+            if nodes?.contains(node) ?? true {
+                messages += refresh(node, store, managers: managers, at: now)
+            } else if !stale.isEmpty {
+                messages += refreshEndpoints(node, stale, store, managers: managers, at: now)
+            }
         }
         for node in sessions.keys.sorted() where store.nodes[node] == nil {
             sessions[node] = nil
@@ -83,16 +95,41 @@ package struct Dispatcher: Sendable {
         _ node: ObjectID, _ store: ObjectStore, managers: [ObjectID], at now: Instant
     ) -> [Outgoing] {
         guard var session = sessions[node] else { return [] }
-        let assignment = Assignment(of: store, node: node)
-        let delta = assignment.delta(from: session.sent)
+        let assignment = Assignment(of: store, node: node, &directory)
+        let fingerprints = directory.fingerprints(of: assignment, in: store)
+        let delta = assignment.delta(from: session.sent, to: fingerprints)
         guard !delta.isEmpty || session.managers != managers else { return [] }
+        (session.sent, session.sentAt, session.managers) = (fingerprints, now, managers)
+        return [next(&session, delta, node)]
+    }
+
+    /// Most changes of a big cluster are of this kind: a task came up or went down somewhere, and this node, on which
+    /// nothing has changed, must know.
+    private mutating func refreshEndpoints(
+        _ node: ObjectID, _ services: [ObjectID], _ store: ObjectStore, managers: [ObjectID], at now: Instant
+    ) -> [Outgoing] {
+        guard var session = sessions[node] else { return [] }
+        var delta = AssignmentDelta()
+        for service in services {
+            let key = AssignmentKey.endpoints(service)
+            guard let held = session.sent[key], let entry = directory.entry(service, in: store),
+                held != entry.fingerprint
+            else { continue }
+            delta.changed.append(.endpoints(entry.service))
+            session.sent[key] = entry.fingerprint
+        }
+        guard !delta.isEmpty else { return [] }
+        (session.sentAt, session.managers) = (now, managers)
+        return [next(&session, delta, node)]
+    }
+
+    private mutating func next(_ session: inout Session, _ delta: AssignmentDelta, _ node: ObjectID) -> Outgoing {
         let update = AssignmentUpdate(
             session: session.id, base: .version(session.version), version: session.version + 1, delta: delta,
-            managers: managers)
+            managers: session.managers)
         session.version += 1
-        (session.sent, session.sentAt, session.managers) = (assignment.fingerprints, now, managers)
         sessions[node] = session
-        return [Outgoing(node: node, message: .update(update))]
+        return Outgoing(node: node, message: .update(update))
     }
 
     /// Says once more who leads, to nodes that are back.
@@ -102,9 +139,10 @@ package struct Dispatcher: Sendable {
         _ node: ObjectID, _ store: ObjectStore, managers: [ObjectID], at now: Instant
     ) -> [Outgoing] {
         guard var session = sessions[node] else { return [] }
-        let assignment = Assignment(of: store, node: node)
+        let assignment = Assignment(of: store, node: node, &directory)
         session.version += 1
-        (session.sent, session.sentAt, session.managers) = (assignment.fingerprints, now, managers)
+        session.sent = directory.fingerprints(of: assignment, in: store)
+        (session.sentAt, session.managers) = (now, managers)
         sessions[node] = session
         let update = AssignmentUpdate(
             session: session.id, base: .nothing, version: session.version,
@@ -172,14 +210,14 @@ package struct Dispatcher: Sendable {
     ) -> [Outgoing] {
         let id = SessionID(leader: claim, number: nextNumber)
         nextNumber += 1
-        let assignment = Assignment(of: store, node: node)
-        sessions[node] = Session(
-            id: id, version: 1, sent: assignment.fingerprints, sentAt: now, managers: managers)
+        let assignment = Assignment(of: store, node: node, &directory)
+        let fingerprints = directory.fingerprints(of: assignment, in: store)
+        sessions[node] = Session(id: id, version: 1, sent: fingerprints, sentAt: now, managers: managers)
         lastHeard[node] = now
         announced.insert(node)
         let update = AssignmentUpdate(
-            session: id, base: .held(attempt: attempt), version: 1, delta: assignment.delta(from: held),
-            managers: managers)
+            session: id, base: .held(attempt: attempt), version: 1,
+            delta: assignment.delta(from: held, to: fingerprints), managers: managers)
         return [Outgoing(node: node, message: .update(update))]
     }
 

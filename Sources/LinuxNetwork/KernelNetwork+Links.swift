@@ -10,13 +10,13 @@ extension KernelNetwork {
     private static let linkLocalBase: UInt32 = 169 << 24 | 254 << 16 | 64 << 8
     private static let doorsMax = 8192
 
-    func openDoor(_ network: DesiredNetwork) throws(SwarmError) {
+    func openDoor(_ network: DesiredNetwork, _ mac: MACAddress?) throws(SwarmError) {
         for _ in 0..<Self.doorsMax {
             let number = nextDoor % Self.doorsMax
             nextDoor += 1
             do throws(SwarmError) {
                 if network.isIngress {
-                    try openIngressDoor(network, number)
+                    try openIngressDoor(network, mac, number)
                 } else {
                     try openUplink(network, number)
                 }
@@ -61,7 +61,9 @@ extension KernelNetwork {
 
     /// A bridged link: the host is a member of the ingress network, so that replies can be bridged to it by
     /// address.
-    private func openIngressDoor(_ network: DesiredNetwork, _ number: Int) throws(SwarmError) {
+    private func openIngressDoor(
+        _ network: DesiredNetwork, _ mac: MACAddress?, _ number: Int
+    ) throws(SwarmError) {
         guard let address = network.nodeAddress else {
             throw SwarmError(.failedPrecondition, "network \(network.name): this node has no ingress address yet")
         }
@@ -69,7 +71,7 @@ extension KernelNetwork {
         let (host, sandbox) = (try startedHost().netlink, try handles(network.id).netlink)
         let inner = "gw\(number)"
         try host.createPair(
-            name, mtu: network.mtu, mac: MACAddress(derivedFrom: address),
+            name, mtu: network.mtu, mac: mac ?? MACAddress(doorOf: address),
             peer: .init(name: inner, mtu: network.mtu, namespace: networkPath(network.id)))
         do throws(SwarmError) {
             let outerIndex = try host.index(of: name)
@@ -86,7 +88,8 @@ extension KernelNetwork {
             try? host.deleteLink(name)
             throw SwarmError(.unavailable, error.message, cause: error.cause)
         }
-        observed.networks[network.id]?.door = ObservedDoor(name: name, nodeAddress: address, isRouted: true)
+        observed.networks[network.id]?.door = ObservedDoor(
+            name: name, nodeAddress: address, mac: mac ?? MACAddress(doorOf: address), isRouted: true)
     }
 
     /// Replies to a client on this node's loopback come in by the door; a guard rule keeps forged ones out.
@@ -166,6 +169,7 @@ extension KernelNetwork {
         observed.networks[attachment.network.id]?.ports.insert(port)
         observed.sandboxes[port.sandboxID]?.interfaces[port.index] = ObservedInterface(
             address: interface.address, prefixLength: interface.prefixLength, mac: interface.mac)
+        observed.sandboxes[port.sandboxID]?.mtus[port.index] = attachment.network.mtu
     }
 
     func detach(_ networkID: String, _ port: PortID) throws(SwarmError) {

@@ -12,6 +12,7 @@ extension KernelNetwork {
         let hostLinks = try host.netlink.links()
         let hostAddresses = try host.netlink.addresses()
         let hostRoutes = try host.netlink.routes()
+        found.linkMTUs = Self.linkMTUs(hostLinks, hostAddresses)
         for id in entries("\(configuration.runDirectory)/networks") {
             let path = networkPath(id)
             guard isNetworkNamespace(path) else {
@@ -24,6 +25,8 @@ extension KernelNetwork {
             networkHandles[id] = handles
             var network = try observeNetwork(handles)
             network.door = observeDoor(id, network.door, hostLinks, hostAddresses, hostRoutes)
+            let door = network.door.flatMap { door in hostLinks.first { $0.name == door.name } }
+            if let door, door.mtu != network.mtu { network.mtu = 0 }
             found.networks[id] = network
         }
         for id in entries("\(configuration.runDirectory)/netns") {
@@ -40,6 +43,15 @@ extension KernelNetwork {
         observed = found
     }
 
+    private static func linkMTUs(
+        _ links: [NetlinkSocket.Link], _ addresses: [NetlinkSocket.Address]
+    ) -> [IPv4Address: Int] {
+        let mtus = Dictionary(links.map { ($0.index, $0.mtu) }, uniquingKeysWith: { first, _ in first })
+        return Dictionary(
+            addresses.compactMap { address in mtus[address.index].map { (address.subnet.address, $0) } },
+            uniquingKeysWith: { first, _ in first })
+    }
+
     func openHandles(_ path: String) throws(SwarmError) -> NamespaceHandles {
         try openInNetworkNamespace(path) { () throws(SwarmError) in
             try NamespaceHandles(netlink: NetlinkSocket(), nftables: NFTablesContext())
@@ -52,7 +64,14 @@ extension KernelNetwork {
         let links = try handles.netlink.links()
         let routes = try handles.netlink.routes()
         guard let bridge = links.first(where: { $0.name == Names.bridge }) else { return network }
-        network.mtu = bridge.mtu
+        network.mac = bridge.mac
+        network.mtu = links.allSatisfy { !$0.isOurs(bridge) || $0.mtu == bridge.mtu } ? bridge.mtu : 0
+        if let link = links.first(where: { $0.name == Names.tunnel }), let tunnel = link.tunnel {
+            network.tunnel = ObservedTunnel(
+                vni: tunnel.vni, port: tunnel.port, address: tunnel.address,
+                isBridged: link.master == bridge.index && link.isUp)
+            network.forwarding = try handles.netlink.forwarding(link.index)
+        }
         network.gateway = try handles.netlink.addresses().first { $0.index == bridge.index }?.subnet
         network.virtualIPs = Set(
             routes.filter {
@@ -80,7 +99,7 @@ extension KernelNetwork {
             $0.index == link.index && $0.table == 254 && $0.destination.prefixLength < 31
         }
         return ObservedDoor(
-            name: link.name, nodeAddress: isIngress ? address : nil, isRouted: isRouted && inner != nil)
+            name: link.name, nodeAddress: isIngress ? address : nil, mac: link.mac, isRouted: isRouted && inner != nil)
     }
 
     private func observeSandbox(_ path: String) throws(SwarmError) -> ObservedSandbox {
@@ -93,6 +112,7 @@ extension KernelNetwork {
             else { continue }
             sandbox.interfaces[index] = ObservedInterface(
                 address: subnet.address, prefixLength: subnet.prefixLength, mac: mac)
+            sandbox.mtus[index] = link.mtu
         }
         sandbox.defaultGateway = try socket.routes().first {
             $0.destination.prefixLength == 0 && $0.table == 254
@@ -126,9 +146,17 @@ extension KernelNetwork {
     nonisolated func removeDirectory(_ path: String) { _ = unsafe rmdir(path) }
 }
 
+extension NetlinkSocket.Link {
+    /// Some kernels put links of their own into every namespace.
+    func isOurs(_ bridge: Self?) -> Bool {
+        name == Names.bridge || name == Names.uplink || bridge.map { master == $0.index } ?? false
+    }
+}
+
 enum Names {
     static let bridge = "br0"
     static let uplink = "up0"
+    static let tunnel = "vx0"
 }
 
 enum RouteType {

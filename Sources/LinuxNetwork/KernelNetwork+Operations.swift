@@ -10,9 +10,13 @@ extension KernelNetwork {
         switch operation {
         case .removeSandbox(let id): removeSandbox(id)
         case .detach(let networkID, let port): try detach(networkID, port)
-        case .createNetwork(let network): try createNetwork(network)
+        case .createNetwork(let network, let mac): try createNetwork(network, mac)
+        case .closeTunnel(let id): try closeTunnel(id)
+        case .openTunnel(let network, let tunnel): try openTunnel(network, tunnel)
+        case .setMTU(let network): try setMTU(network)
+        case .setForwarding(let id, let changes): try setForwarding(id, changes)
         case .closeDoor(let id): try closeDoor(id)
-        case .openDoor(let network): try openDoor(network)
+        case .openDoor(let network, let mac): try openDoor(network, mac)
         case .createSandbox(let sandbox): try createSandbox(sandbox)
         case .attach(let attachment): try attach(attachment)
         case .setDefaultRoute(let id, let gateway): try setDefaultRoute(id, gateway)
@@ -44,7 +48,7 @@ extension KernelNetwork {
 
     // MARK: - Networks
 
-    private func createNetwork(_ network: DesiredNetwork) throws(SwarmError) {
+    private func createNetwork(_ network: DesiredNetwork, _ mac: MACAddress) throws(SwarmError) {
         let path = networkPath(network.id)
         if networkHandles[network.id] == nil {
             removeNetworkNamespace(path)
@@ -56,15 +60,16 @@ extension KernelNetwork {
         let socket = try handles(network.id).netlink
         try socket.setUp(1, "raise the loopback of network \(network.name)")
         let gateway = IPv4Subnet(network.gateway, prefixLength: network.subnet.prefixLength)
-        try socket.createBridge(
-            Names.bridge, mac: MACAddress(derivedFrom: network.gateway), mtu: network.mtu)
+        try socket.createBridge(Names.bridge, mac: mac, mtu: network.mtu)
         let index = try socket.index(of: Names.bridge)
         for stale in try socket.addresses() where stale.index == index && stale.subnet != gateway {
             try socket.setAddress(stale.subnet, index, isPresent: false)
         }
         try socket.setAddress(gateway, index, isPresent: true)
         var found = observed.networks[network.id] ?? ObservedNetwork()
-        (found.gateway, found.mtu) = (gateway, network.mtu)
+        (found.gateway, found.mac) = (gateway, mac)
+        // Links that were there before may have another size.
+        if observed.networks[network.id] == nil { found.mtu = network.mtu }
         observed.networks[network.id] = found
     }
 
@@ -79,6 +84,8 @@ extension KernelNetwork {
     ]
 
     private func removeNetwork(_ id: String) {
+        // A dying namespace holds its VXLAN identifier for a while: give it back now, or the network could not return.
+        if observed.networks[id]?.tunnel != nil { try? networkHandles[id]?.netlink.deleteLink(Names.tunnel) }
         networkHandles[id] = nil
         networkListings[id] = nil
         // The host's end of the door dies with the namespace, but only some milliseconds later: remove its
@@ -133,7 +140,10 @@ extension KernelNetwork {
         var usable = ruleset
         usable.ports.removeAll { reservations[$0.key] == nil }
         let host = try startedHost()
-        try host.nftables.run(usable.replacement(doors: configuration.namePrefix))
+        let old = observed.hostRuleset
+        observed.hostRuleset = nil
+        let steps = old.flatMap { usable.transactions(from: $0) }
+        try load(host.nftables, steps, or: usable.replacement(doors: configuration.namePrefix))
         // A port that could not be reserved keeps the plan unfulfilled, so the next beat tries again.
         observed.hostRuleset = usable
         hostListing = nil

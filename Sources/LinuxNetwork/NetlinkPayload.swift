@@ -58,6 +58,16 @@ struct NetlinkPayload {
         return payload
     }
 
+    /// `struct ndmsg`.
+    static func neighbour(_ family: UInt8, _ index: Int32, _ state: Int32, _ flags: Int32) -> NetlinkPayload {
+        var payload = NetlinkPayload()
+        payload.bytes = [family, 0, 0, 0]
+        payload.append(index)
+        payload.append(UInt16(truncatingIfNeeded: state))
+        payload.bytes += [UInt8(truncatingIfNeeded: flags), 0]
+        return payload
+    }
+
     /// `struct rtmsg`.
     static func route(_ destination: IPv4Subnet, table: UInt8, scope: UInt8, type: UInt8) -> NetlinkPayload {
         var payload = NetlinkPayload()

@@ -7,7 +7,7 @@ import SwarmCore
 /// Not thread-safe: only the `KernelNetwork` actor uses it after it was opened.
 @safe final class NetlinkSocket: @unchecked Sendable {
     // Sendable because it is made on a short-lived thread and handed to the one actor that uses it.
-    private let handle: OpaquePointer
+    let handle: OpaquePointer
 
     init(_ family: Int32 = NETLINK_ROUTE) throws(SwarmError) {
         guard let socket = unsafe nl_socket_alloc() else {
@@ -38,7 +38,7 @@ import SwarmCore
         throw SwarmError(code, "cannot \(action()): \(Self.reason(status))")
     }
 
-    private static func reason(_ status: Int32) -> String {
+    static func reason(_ status: Int32) -> String {
         unsafe nl_geterror(status).map { unsafe String(cString: $0) } ?? "error \(status)"
     }
 
@@ -50,7 +50,10 @@ import SwarmCore
         var alias: String?
         var master: Int32
         var mtu: Int
+        var isUp: Bool
         var mac: MACAddress?
+        /// Only of VXLAN devices.
+        var tunnel: Tunnel?
     }
     struct Address: Sendable {
         var index: Int32
@@ -73,7 +76,8 @@ import SwarmCore
             return unsafe Link(
                 index: rtnl_link_get_ifindex(object), name: name, alias: alias,
                 master: rtnl_link_get_master(object), mtu: Int(rtnl_link_get_mtu(object)),
-                mac: Self.bytes(rtnl_link_get_addr(object)).flatMap(Self.mac))
+                isUp: rtnl_link_get_flags(object) & UInt32(IFF_UP) != 0,
+                mac: Self.bytes(rtnl_link_get_addr(object)).flatMap { MACAddress($0) }, tunnel: Self.tunnel(object))
         }
     }
 
@@ -131,20 +135,13 @@ import SwarmCore
         return values
     }
 
-    @unsafe private static func bytes(_ address: OpaquePointer?) -> [UInt8]? {
+    @unsafe static func bytes(_ address: OpaquePointer?) -> [UInt8]? {
         guard let address = unsafe address, let start = unsafe nl_addr_get_binary_addr(address) else { return nil }
         return unsafe Array(UnsafeRawBufferPointer(start: start, count: Int(nl_addr_get_len(address))))
     }
 
-    private static func ipv4(_ bytes: [UInt8]) -> IPv4Address? {
+    static func ipv4(_ bytes: [UInt8]) -> IPv4Address? {
         guard bytes.count == 4 else { return nil }
         return IPv4Address(bytes.reduce(0) { $0 << 8 | UInt32($1) })
-    }
-
-    private static func mac(_ bytes: [UInt8]) -> MACAddress? {
-        guard bytes.count == 6 else { return nil }
-        var mac = MACAddress(derivedFrom: IPv4Address(0))
-        mac.bytes = bytes
-        return mac
     }
 }

@@ -39,8 +39,19 @@ extension BalancerTable {
         }
     }
 
-    /// The low half of a door's address: conntrack zones have 16 bits, and ingress is at most a /16.
-    private static func zone(_ door: IPv4Address) -> UInt32 { max(1, door.value & 0xffff) }
+    /// A conntrack zone, of which there are 65,535. The low half of the data-path address tells all nodes of one /16
+    /// apart; of others, the upper half spreads them. Two doors with one zone only lose what zones are for.
+    private static func zone(_ door: IPv4Address) -> UInt32 {
+        let (high, low) = (door.value >> 16, door.value & 0xffff)
+        return max(1, low ^ (high &* 0x9e37 & 0xffff))
+    }
+
+    private static func doorElements(_ door: IPv4Address) -> [(map: String, key: String, value: String)] {
+        let mac = MACAddress(doorOf: door).description
+        return [
+            ("entry", mac, String(door.value)), ("zone", mac, String(zone(door))), ("back", String(door.value), mac),
+        ]
+    }
 
     private func block(_ head: String, _ type: String, _ elements: [String]) -> String {
         let content =
@@ -77,14 +88,14 @@ extension BalancerTable {
         return text + "}\n"
     }
 
-    /// Replies go back, bridged, through the door their flow came in by; a conntrack zone for each door
-    /// keeps one client
-    /// port used towards two nodes apart.
+    /// Replies go back, bridged, through the door their flow came in by; a conntrack zone for each door keeps one
+    /// client port used towards two nodes apart, and two nodes whose doors have one address.
     private func returnPath() -> String {
-        let doors = self.doors.sorted().map { (MACAddress(derivedFrom: $0), Self.zone($0)) }
-        return block("map entry", "typeof ether saddr : ct mark", doors.map { "\($0.0) : \($0.1)" })
-            + block("map zone", "typeof ether saddr : ct zone", doors.map { "\($0.0) : \($0.1)" })
-            + block("map back", "typeof ct mark : ether daddr", doors.map { "\($0.1) : \($0.0)" })
+        let elements = doors.sorted().flatMap(Self.doorElements)
+        func content(_ map: String) -> [String] { elements.filter { $0.map == map }.map { "\($0.key) : \($0.value)" } }
+        return block("map entry", "typeof ether saddr : ct mark", content("entry"))
+            + block("map zone", "typeof ether saddr : ct zone", content("zone"))
+            + block("map back", "typeof ct mark : ether daddr", content("back"))
                 + """
                   chain raw {
                     type filter hook prerouting priority raw; policy accept;
@@ -105,7 +116,7 @@ extension BalancerTable {
     /// Slots beyond a shrunken service go in the second transaction: a packet may have read the old count
     /// before the first.
     package func transactions(from old: BalancerTable) -> [String]? {
-        guard gateway == old.gateway, doors == old.doors else { return nil }
+        guard gateway == old.gateway, doors.isEmpty == old.doors.isEmpty else { return nil }
         var first: [String] = []
         var second: [String] = []
         let name = Self.tableName
@@ -141,6 +152,12 @@ extension BalancerTable {
         }
         for member in old.members.subtracting(members).sorted() {
             first.append("delete element \(name) self4 { \(member) . \(member) }")
+        }
+        for element in doors.subtracting(old.doors).sorted().flatMap(Self.doorElements) {
+            first.append("add element \(name) \(element.map) { \(element.key) : \(element.value) }")
+        }
+        for element in old.doors.subtracting(doors).sorted().flatMap(Self.doorElements) {
+            first.append("delete element \(name) \(element.map) { \(element.key) }")
         }
         return [first, second].filter { !$0.isEmpty }.map { $0.joined(separator: "\n") + "\n" }
     }

@@ -24,7 +24,7 @@ package struct BalancerTable: Sendable, Equatable {
     package var gateway: IPv4Address
     /// The tasks on this node; each needs help to reach itself through its own service.
     package var members: Set<IPv4Address> = []
-    /// Ingress only: the doors of all nodes.
+    /// Ingress only: what tells the doors of all nodes apart, their data-path addresses.
     package var doors: Set<IPv4Address> = []
     package private(set) var entries: [IPv4Address: Entry] = [:]
 

@@ -8,12 +8,32 @@ package struct DesiredNetworking: Sendable, Equatable {
     package var sandboxes: [String: DesiredSandbox]
     /// Ingress-mode and host-mode ports of this node.
     package var publishedPorts: [PublishedPort]
+    /// Nil on a node that no other can reach: its networks end here.
+    package var tunnel: DesiredTunnel?
 
     package init(
         networks: [String: DesiredNetwork] = [:], sandboxes: [String: DesiredSandbox] = [:],
-        publishedPorts: [PublishedPort] = []
+        publishedPorts: [PublishedPort] = [], tunnel: DesiredTunnel? = nil
     ) {
         (self.networks, self.sandboxes, self.publishedPorts) = (networks, sandboxes, publishedPorts)
+        self.tunnel = tunnel
+    }
+}
+
+/// What all VXLAN devices of this node have in common (RFC 7348).
+package struct DesiredTunnel: Sendable, Hashable {
+    /// What VXLAN adds to a packet over IPv4: outer IP 20, UDP 8, VXLAN 8, inner Ethernet 14 bytes.
+    package static let overhead = 50
+
+    /// This node's data-path address; the link that holds it decides how big packets may be.
+    package var address: IPv4Address
+    /// The same on all nodes.
+    package var port: UInt16
+    /// The data-path addresses of all other members; from elsewhere no frame is taken.
+    package var peers: Set<IPv4Address>
+
+    package init(address: IPv4Address, port: UInt16 = 4789, peers: Set<IPv4Address> = []) {
+        (self.address, self.port, self.peers) = (address, port, peers)
     }
 }
 
@@ -24,21 +44,26 @@ package struct DesiredNetwork: Sendable, Equatable {
     package var subnet: IPv4Subnet
     /// Owned by the bridge of every node's sandbox (anycast).
     package var gateway: IPv4Address
+    /// At most; an overlay takes less where the underlay carries less.
     package var mtu: Int
+    /// Nil for a network that no other node has.
     package var vni: UInt32?
     /// No way out and no published ports.
     package var isInternal: Bool
     package var isIngress: Bool
-    /// This node's own address on the ingress network; nil elsewhere.
+    /// The node's own address on the ingress network, nil elsewhere. All nodes have the same one (anycast): replies go
+    /// back by the door's hardware address, which is each node's own.
     package var nodeAddress: IPv4Address?
-    /// Other nodes' own addresses on the ingress network.
-    package var peerNodeAddresses: [IPv4Address] = []
     package var services: [VirtualService]
+    /// Tasks on other nodes: their address here, and their node's data-path address.
+    package var remotes: [IPv4Address: IPv4Address]
 
     package init(
         id: String, name: String, subnet: IPv4Subnet, gateway: IPv4Address, mtu: Int, vni: UInt32?,
-        isInternal: Bool, isIngress: Bool, nodeAddress: IPv4Address?, services: [VirtualService]
+        isInternal: Bool, isIngress: Bool, nodeAddress: IPv4Address?, services: [VirtualService],
+        remotes: [IPv4Address: IPv4Address] = [:]
     ) {
+        self.remotes = remotes
         (self.id, self.name, self.subnet, self.gateway, self.mtu) = (id, name, subnet, gateway, mtu)
         (self.vni, self.isInternal, self.isIngress) = (vni, isInternal, isIngress)
         (self.nodeAddress, self.services) = (nodeAddress, services)
@@ -118,20 +143,4 @@ package struct PublishedPort: Sendable, Equatable {
         (self.transport, self.publishedPort, self.targetPort) = (transport, publishedPort, targetPort)
         (self.mode, self.backends) = (mode, backends)
     }
-}
-
-/// Names of kernel objects, all derived from identifiers so that a restarted daemon finds them again.
-package enum KernelName {
-    /// The host's end of a network's way out; at most 15 characters.
-    package static func uplink(_ networkID: String) -> String { uplinkPrefix + networkID.prefix(10) }
-    package static let uplinkPrefix = "swu"
-    /// A container's end inside a network's sandbox.
-    package static func port(_ containerID: String, _ index: Int) -> String { "v\(containerID.prefix(11))\(index)" }
-    package static func networkNamespace(_ networkID: String) -> String { "network-" + networkID }
-    package static let bridge = "br0"
-    package static let door = "up0"
-    /// Every uplink's address on the host: the sandboxes' next hop. Link-local, so it clashes with nobody's
-    /// LAN.
-    package static let nextHop = IPv4Address(169 << 24 | 254 << 16 | 100 << 8 | 1)
-    package static let table = "swarm"
 }

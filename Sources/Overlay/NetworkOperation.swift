@@ -6,10 +6,16 @@ package enum NetworkOperation: Sendable, Equatable {
     /// Deletes one bridge port, and with it the container's end.
     case detach(networkID: String, port: PortID)
     /// Makes the namespace, its bridge and the gateway address.
-    case createNetwork(DesiredNetwork)
+    case createNetwork(DesiredNetwork, mac: MACAddress)
+    case closeTunnel(networkID: String)
+    /// Makes the VXLAN device, empty of entries.
+    case openTunnel(DesiredNetwork, DesiredTunnel)
+    /// Gives all links of the network the size of packet that it carries.
+    case setMTU(DesiredNetwork)
+    case setForwarding(networkID: String, [ForwardingChange])
     case closeDoor(networkID: String)
     /// Makes the link between the network and the node, its addresses and routes.
-    case openDoor(DesiredNetwork)
+    case openDoor(DesiredNetwork, mac: MACAddress?)
     case createSandbox(DesiredSandbox)
     case attach(Attachment)
     /// Nil removes the default route.
@@ -34,8 +40,11 @@ package enum NetworkOperation: Sendable, Equatable {
         case .createSandbox(let sandbox): .sandbox(sandbox.id)
         case .attach(let attachment): .sandbox(attachment.port.sandboxID)
         case .detach(_, let port): .sandbox(port.sandboxID)
-        case .createNetwork(let network), .openDoor(let network): .network(network.id)
-        case .closeDoor(let id), .addVirtualIP(let id, _), .setBalancer(let id, _), .removeVirtualIP(let id, _),
+        case .createNetwork(let network, _), .openDoor(let network, _), .openTunnel(let network, _),
+            .setMTU(let network):
+            .network(network.id)
+        case .closeTunnel(let id), .setForwarding(let id, _), .closeDoor(let id),
+            .addVirtualIP(let id, _), .setBalancer(let id, _), .removeVirtualIP(let id, _),
             .removeNetwork(let id):
             .network(id)
         case .reservePort(let key), .releasePort(let key): .port(key)
@@ -48,9 +57,13 @@ package enum NetworkOperation: Sendable, Equatable {
         switch self {
         case .removeSandbox(let id): "removed the namespace of container \(id)"
         case .detach(let network, let port): "removed interface \(port) from network \(network)"
-        case .createNetwork(let network): "created the namespace of network \(network.name)"
+        case .closeTunnel(let id): "removed the tunnel of network \(id)"
+        case .openTunnel(let network, _): "created the tunnel of network \(network.name)"
+        case .setMTU(let network): "set the packet size of network \(network.name) to \(network.mtu)"
+        case .setForwarding(let id, let changes): "changed \(changes.count) forwarding entries of network \(id)"
+        case .createNetwork(let network, _): "created the namespace of network \(network.name)"
         case .closeDoor(let id): "removed the link between network \(id) and the host"
-        case .openDoor(let network): "created the link between network \(network.name) and the host"
+        case .openDoor(let network, _): "created the link between network \(network.name) and the host"
         case .createSandbox(let sandbox): "created the namespace of container \(sandbox.id)"
         case .attach(let attachment): "attached \(attachment.port) to network \(attachment.network.name)"
         case .setDefaultRoute(let id, let gateway):

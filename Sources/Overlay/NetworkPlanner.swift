@@ -13,14 +13,23 @@ package enum NetworkPlanner {
 
     package static func plan(_ desired: DesiredNetworking, from observed: ObservedNetworking) -> Plan {
         var plan = Plan()
-        let networks = usableNetworks(desired, &plan)
+        let networks = usableNetworks(desired, observed, &plan)
+        let members = members(desired)
         removeSandboxes(desired, observed, &plan)
-        for network in networks { planNetwork(network, observed, &plan) }
+        for network in networks {
+            planNetwork(network, desired.tunnel, observed, &plan)
+            planForwarding(network, members[network.id] ?? [], desired.tunnel, observed, &plan)
+        }
+        let usable = Dictionary(networks.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
         for id in desired.sandboxes.keys.sorted() {
             guard let sandbox = desired.sandboxes[id] else { continue }
-            planSandbox(sandbox, desired, observed, &plan)
+            planSandbox(sandbox, desired, usable, observed, &plan)
         }
-        for network in networks { planServices(network, desired, observed, &plan) }
+        for network in networks {
+            planMTU(network, desired, observed, &plan)
+            planServices(network, members[network.id] ?? [], desired.tunnel, observed, &plan)
+            planForgetting(network, members[network.id] ?? [], desired.tunnel, observed, &plan)
+        }
         planHost(desired, observed, &plan)
         for id in observed.networks.keys.sorted() where desired.networks[id] == nil {
             plan.operations.append(.removeNetwork(id))
@@ -29,10 +38,20 @@ package enum NetworkPlanner {
     }
 
     /// Leaves out networks that cannot exist, so that one bad object never harms the others.
-    private static func usableNetworks(_ desired: DesiredNetworking, _ plan: inout Plan) -> [DesiredNetwork] {
+    private static func usableNetworks(
+        _ desired: DesiredNetworking, _ observed: ObservedNetworking, _ plan: inout Plan
+    ) -> [DesiredNetwork] {
         var usable: [DesiredNetwork] = []
+        let underlay = desired.tunnel.flatMap { observed.linkMTUs[$0.address] }
+        if let tunnel = desired.tunnel, underlay == nil {
+            plan.refusals[.host] =
+                "no link of this node has its data-path address \(tunnel.address): tasks here reach no other node"
+        }
         for id in desired.networks.keys.sorted() {
-            guard let network = desired.networks[id] else { continue }
+            guard var network = desired.networks[id] else { continue }
+            if network.vni != nil, desired.tunnel != nil {
+                network.mtu = min(network.mtu, max((underlay ?? defaultMTU) - DesiredTunnel.overhead, smallestMTU))
+            }
             if !network.subnet.contains(network.gateway) {
                 plan.refusals[.network(id)] =
                     "network \(network.name): gateway \(network.gateway) is not in \(network.subnet)"
@@ -73,36 +92,39 @@ package enum NetworkPlanner {
     }
 
     private static func planNetwork(
-        _ network: DesiredNetwork, _ observed: ObservedNetworking, _ plan: inout Plan
+        _ network: DesiredNetwork, _ tunnel: DesiredTunnel?, _ observed: ObservedNetworking, _ plan: inout Plan
     ) {
         let found = observed.networks[network.id]
         let gateway = IPv4Subnet(network.gateway, prefixLength: network.subnet.prefixLength)
-        if found?.gateway != gateway || found?.mtu != network.mtu {
-            plan.operations.append(.createNetwork(network))
+        let mac = tunnel.map { MACAddress(bridgeOf: $0.address) } ?? MACAddress(derivedFrom: network.gateway)
+        if found?.gateway != gateway || found?.mac != mac {
+            plan.operations.append(.createNetwork(network, mac: mac))
         }
+        planTunnel(network, tunnel, observed, &plan)
         let wantsDoor = network.isIngress || !network.isInternal
+        let doorMAC = network.isIngress ? doorNumber(network, tunnel).map { MACAddress(doorOf: $0) } : nil
         guard let door = found?.door else {
-            if wantsDoor { plan.operations.append(.openDoor(network)) }
+            if wantsDoor { plan.operations.append(.openDoor(network, mac: doorMAC)) }
             return
         }
-        let isRight = door.isRouted && door.nodeAddress == (network.isIngress ? network.nodeAddress : nil)
+        let isRight =
+            door.isRouted && door.nodeAddress == (network.isIngress ? network.nodeAddress : nil)
+            && (doorMAC == nil || door.mac == doorMAC)
         if !wantsDoor || !isRight { plan.operations.append(.closeDoor(networkID: network.id)) }
-        if wantsDoor && !isRight { plan.operations.append(.openDoor(network)) }
+        if wantsDoor && !isRight { plan.operations.append(.openDoor(network, mac: doorMAC)) }
     }
 
     private static func planSandbox(
-        _ sandbox: DesiredSandbox, _ desired: DesiredNetworking, _ observed: ObservedNetworking,
-        _ plan: inout Plan
+        _ sandbox: DesiredSandbox, _ desired: DesiredNetworking, _ usable: [String: DesiredNetwork],
+        _ observed: ObservedNetworking, _ plan: inout Plan
     ) {
         let found = observed.sandboxes[sandbox.id]
         if found == nil { plan.operations.append(.createSandbox(sandbox)) }
         for (index, interface) in sandbox.interfaces.enumerated() {
-            guard let network = desired.networks[interface.networkID] else {
-                plan.refusals[.sandbox(sandbox.id)] = "network \(interface.networkID) is not on this node"
-                continue
-            }
-            if let reason = plan.refusals[.network(network.id)] {
-                plan.refusals[.sandbox(sandbox.id)] = reason
+            guard let network = usable[interface.networkID] else {
+                plan.refusals[.sandbox(sandbox.id)] =
+                    plan.refusals[.network(interface.networkID)]
+                    ?? "network \(interface.networkID) is not on this node"
                 continue
             }
             let port = PortID(sandboxID: sandbox.id, index: index)
@@ -125,22 +147,21 @@ package enum NetworkPlanner {
     }
 
     private static func planServices(
-        _ network: DesiredNetwork, _ desired: DesiredNetworking, _ observed: ObservedNetworking,
-        _ plan: inout Plan
+        _ network: DesiredNetwork, _ members: Set<IPv4Address>, _ tunnel: DesiredTunnel?,
+        _ observed: ObservedNetworking, _ plan: inout Plan
     ) {
         let found = observed.networks[network.id]
         let virtualIPs = Set(network.services.map(\.virtualIP))
         for address in virtualIPs.subtracting(found?.virtualIPs ?? []).sorted() {
             plan.operations.append(.addVirtualIP(networkID: network.id, address))
         }
-        let members = desired.sandboxes.values.flatMap { sandbox in
-            sandbox.interfaces.filter { $0.networkID == network.id }.map(\.address)
-        }
         var table = found?.balancer ?? BalancerTable(gateway: network.gateway)
         table.gateway = network.gateway
-        table.members = Set(members)
-        table.doors =
-            network.isIngress ? Set(network.peerNodeAddresses + [network.nodeAddress].compactMap(\.self)) : []
+        table.members = members
+        table.doors = []
+        if network.isIngress, let own = doorNumber(network, tunnel) {
+            table.doors = (tunnel?.peers ?? []).union([own])
+        }
         table.setServices(network.services)
         if table != found?.balancer { plan.operations.append(.setBalancer(networkID: network.id, table)) }
         for address in (found?.virtualIPs ?? []).subtracting(virtualIPs).sorted() {
@@ -166,7 +187,8 @@ package enum NetworkPlanner {
             plan.refusals[.network(network.id)] == nil && (network.isIngress || !network.isInternal)
         }
         let ruleset = HostRuleset(
-            subnets: outgoing.map(\.subnet.canonical), ports: ports.keys.sorted().compactMap { ports[$0] })
+            subnets: outgoing.map(\.subnet.canonical), ports: ports.keys.sorted().compactMap { ports[$0] },
+            tunnel: desired.tunnel)
         if ruleset != observed.hostRuleset { plan.operations.append(.setHostRuleset(ruleset)) }
         for key in observed.reservedPorts.sorted() where ports[key] == nil {
             plan.operations.append(.releasePort(key))

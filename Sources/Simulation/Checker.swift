@@ -230,11 +230,11 @@ extension World {
         for case .agent(.applyNetworking(let wanted, _, _)) in effects { networking = wanted }
         let backends = Set(networking.networks.values.flatMap(\.services).flatMap(\.backends))
         var alive: Set<IPv4Address> = []
-        for endpoint in assignment.services.flatMap(\.remote)
+        for endpoint in assignment.services.flatMap(\.endpoints)
         where !machine.deadNodes.contains(endpoint.nodeID) {
             alive.formUnion(endpoint.addresses.values)
         }
-        for endpoint in assignment.services.flatMap(\.remote)
+        for endpoint in assignment.services.flatMap(\.endpoints)
         where machine.deadNodes.contains(endpoint.nodeID) {
             for address in endpoint.addresses.values
             where backends.contains(address) && !alive.contains(address) {

@@ -41,6 +41,7 @@ extension World {
         case .found(let containers): "found \(containers.count)"
         case .assigned: "assigned"
         case .restored: "restored"
+        case .peers(let addresses): "peers \(addresses.keys.sorted().joined(separator: " "))"
         case .task(let id, let event):
             switch event {
             case .failed(_, let reason): "\(id.prefix(5)) failed, \(reason)"

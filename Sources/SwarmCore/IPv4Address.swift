@@ -61,17 +61,32 @@ package struct IPv4Subnet: Sendable, Hashable, LosslessStringConvertible {
 }
 
 /// A MAC address.
-package struct MACAddress: Sendable, Hashable, CustomStringConvertible {
-    package var bytes: [UInt8]
+package struct MACAddress: Sendable, Hashable, Comparable, CustomStringConvertible {
+    /// 48 bits, the first byte on the wire highest.
+    package var value: UInt64
+
+    /// In the order of the wire; always six.
+    package var bytes: [UInt8] { (0..<6).map { UInt8(value >> UInt64(40 - 8 * $0) & 255) } }
 
     /// Docker's scheme: `02:42:` followed by the IPv4 address, so that it never needs to be looked up.
-    package init(derivedFrom address: IPv4Address) { bytes = [0x02, 0x42] + address.bytes }
+    package init(derivedFrom address: IPv4Address) { self.init(0x0242, address) }
+
+    /// A locally administered address of the given two first bytes.
+    package init(_ prefix: UInt16, _ address: IPv4Address) { value = UInt64(prefix) << 32 | UInt64(address.value) }
+
+    /// - Parameter bytes: six, as on the wire.
+    package init?(_ bytes: some Collection<UInt8>) {
+        guard bytes.count == 6 else { return nil }
+        value = bytes.reduce(0) { $0 << 8 | UInt64($1) }
+    }
+
+    package static func < (left: MACAddress, right: MACAddress) -> Bool { left.value < right.value }
 
     package init?(_ text: String) {
         let parts = text.split(separator: ":", omittingEmptySubsequences: false)
         let bytes = parts.compactMap { $0.count == 2 ? UInt8($0, radix: 16) : nil }
-        guard parts.count == 6, bytes.count == 6 else { return nil }
-        self.bytes = bytes
+        guard parts.count == 6 else { return nil }
+        self.init(bytes)
     }
 
     package var description: String {

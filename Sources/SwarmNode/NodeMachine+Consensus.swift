@@ -179,7 +179,7 @@ extension NodeMachine {
         }
         effects += takeOffice(at: now, time)
         guard !affected.isEmpty else { return effects }
-        return effects + dispatch(to: affected.all ? nil : affected.nodes, at: now)
+        return effects + dispatch(to: affected.all ? nil : affected.nodes, affected.services, at: now)
     }
 
     private mutating func apply(
@@ -189,7 +189,7 @@ extension NodeMachine {
         let transaction =
             if let write { write.transaction } else { try codec.decodeTransaction(applied.entry.payload) }
         let commit = store.apply(transaction, at: applied.entry.index)
-        affected.add(commit)
+        affected.add(commit, store)
         var effects: [NodeEffect] = []
         if let write {
             manager?.pipeline.settle(on: store)
@@ -209,10 +209,13 @@ extension NodeMachine {
     }
 
     /// Sends agents what has changed for them.
-    private mutating func dispatch(to nodes: Set<ObjectID>?, at now: Instant) -> [NodeEffect] {
+    private mutating func dispatch(
+        to nodes: Set<ObjectID>?, _ services: Set<ObjectID> = [], at now: Instant
+    ) -> [NodeEffect] {
         let managers = managerIDs
         guard
-            let messages = manager?.dispatcher.storeChanged(store, managers: managers, nodes: nodes, at: now)
+            let messages = manager?.dispatcher.storeChanged(
+                store, managers: managers, nodes: nodes, services: services, at: now)
         else {
             return []
         }
@@ -243,31 +246,41 @@ extension NodeMachine {
     }
 }
 
-/// Nodes whose assignment a commit may have changed.
+/// What a commit may have changed of nodes' assignments.
 private struct AffectedNodes {
     var all = false
     var nodes: Set<ObjectID> = []
+    /// Services whose endpoints are others now.
+    var services: Set<ObjectID> = []
     private var hasChanges = false
 
     var isEmpty: Bool { !all && !hasChanges }
 
-    mutating func add(_ commit: Commit) {
+    mutating func add(_ commit: Commit, _ store: ObjectStore) {
         hasChanges = hasChanges || !commit.changes.isEmpty
         for change in commit.changes {
-            guard case .task(let task)? = change.after ?? change.before else {
-                all = true
-                continue
+            switch (change.before, change.after) {
+            case (.task(let before), .task(let after)): add(before, after)
+            case (.task(let task), nil), (nil, .task(let task)): add(task, nil)
+            case (.node(let before), .node(let after)): add(before, after, store)
+            default: all = true
             }
-            if let node = task.nodeID { nodes.insert(node) }
-            // Others see a task only while it may take traffic.
-            if change.before?.isServing == true || change.after?.isServing == true { all = true }
         }
     }
-}
 
-extension StoreObject {
-    fileprivate var isServing: Bool {
-        guard case .task(let task) = self else { return false }
-        return task.status.state == .running && task.desiredState <= .running
+    private mutating func add(_ task: SwarmTask, _ later: SwarmTask?) {
+        nodes.formUnion([task.nodeID, later?.nodeID].compactMap(\.self))
+        guard let service = task.serviceID else { return }
+        let endpoints = [task, later].map { task in task.flatMap { TaskEndpoint(seenFromAfar: $0, on: nil) } }
+        if endpoints[0] != endpoints[1] { services.insert(service) }
+    }
+
+    private mutating func add(_ before: Node, _ after: Node, _ store: ObjectStore) {
+        let isOtherManager = before.managerStatus != after.managerStatus || before.spec.role != after.spec.role
+        if isOtherManager { all = true }
+        // A node that goes down takes its tasks out of every balancer.
+        let isDown = [before, after].map { $0.status.state == "down" }
+        guard isDown[0] != isDown[1] || before.status.addr != after.status.addr else { return }
+        services.formUnion(store.tasks(onNode: after.id).compactMap(\.serviceID))
     }
 }

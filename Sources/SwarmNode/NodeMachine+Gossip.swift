@@ -8,6 +8,10 @@ extension NodeMachine {
     mutating func hear(_ event: MembershipEvent, at now: Instant, time: Timestamp) -> [NodeEffect] {
         guard let verdicts = gossip?.receive(event, at: now) else { return [] }
         var effects: [NodeEffect] = []
+        // Before a node counts as alive again, so that nothing goes to where it was.
+        if verdicts.contains(where: \.changesAddresses) {
+            effects += absorb(agent.receive(.peers(dataPathAddresses), at: time), at: now, time)
+        }
         for verdict in verdicts {
             switch verdict {
             case .send, .openExchange, .answerExchange, .openStreamPing, .answerStreamPing,
@@ -31,6 +35,17 @@ extension NodeMachine {
             session.start(at: now)
         }
         return effects
+    }
+
+    /// Where tunnels to other members end; those that left have none.
+    private var dataPathAddresses: [ObjectID: IPv4Address] {
+        var addresses: [ObjectID: IPv4Address] = [:]
+        for member in gossip?.members ?? [] where member.id != nodeID && member.status != .left {
+            let metadata = member.contact.metadata
+            let candidates = [metadata.dataPathAddress] + metadata.addresses + [member.contact.address.host]
+            addresses[member.id] = candidates.lazy.compactMap { IPv4Address($0) }.first
+        }
+        return addresses
     }
 
     private mutating func revived(_ id: ObjectID, at now: Instant, _ time: Timestamp) -> [NodeEffect] {
@@ -63,5 +78,16 @@ extension NodeMachine {
         guard var contact = gossip?.contact else { return [] }
         contact.metadata.role = isManager ? .manager : .worker
         return hear(.contactChanged(contact), at: now, time: time)
+    }
+}
+
+extension MembershipEffect {
+    fileprivate var changesAddresses: Bool {
+        switch self {
+        case .memberAlive, .memberUpdated, .memberLeft: true
+        case .send, .openExchange, .answerExchange, .openStreamPing, .answerStreamPing, .identityContested,
+            .leftCluster, .memberSuspect, .memberDead:
+            false
+        }
     }
 }

@@ -199,4 +199,109 @@ import Testing
         #expect(dispatcher.presence(of: "w2", isHeldForDead: true, at: later) == .silent)
         #expect(dispatcher.presence(of: "w2", isHeldForDead: false, at: .zero + .seconds(31)) == .silent)
     }
+
+    // MARK: Endpoints
+
+    private func service(_ id: String) -> Service {
+        var service = Service(id: id, spec: ServiceSpec(name: id))
+        service.spec.taskTemplate.networks = [NetworkAttachmentConfig(target: "app")]
+        return service
+    }
+
+    private func member(_ id: String, of service: String, on node: String, _ state: TaskState) -> SwarmTask {
+        var task = task(id, on: node)
+        task.serviceID = service
+        task.status.state = state
+        task.networksAttachments = [
+            NetworkAttachment(
+                network: AttachedNetwork(id: "app"),
+                addresses: [IPv4Subnet(IPv4Address(10 << 24 | 9), prefixLength: 24)])
+        ]
+        return task
+    }
+
+    private mutating func share() {
+        apply([
+            .create(.network(Network(id: "app", spec: NetworkSpec(name: "app")))),
+            .create(.service(service("web"))), .create(.service(service("db"))),
+            .create(.task(member("mine", of: "web", on: "w1", .running))),
+            .create(.task(member("other", of: "db", on: "w2", .assigned))),
+        ])
+        open()
+    }
+
+    private func endpoint(_ id: String) -> TaskEndpoint? {
+        agent.assignment?.services.flatMap(\.endpoints).first { $0.taskID == id }
+    }
+
+    private mutating func move(_ id: String, to state: TaskState) {
+        guard var task = store.tasks[id] else { return }
+        task.status.state = state
+        apply([.update(.task(task))])
+    }
+
+    @Test mutating func `a task is reachable from its assignment to its end and serves only while it runs`() {
+        share()
+        #expect(endpoint("other")?.isServing == false)
+        for (state, isServing) in [(TaskState.starting, false), (.running, true)] {
+            move("other", to: state)
+            let messages = dispatcher.storeChanged(store, managers: ["m1"], nodes: ["w2"], services: ["db"], at: now)
+            deliver(messages.filter { $0.node == "w1" }.map(\.message))
+            #expect(endpoint("other")?.isServing == isServing)
+            #expect(agent.assignment == Assignment(of: store, node: "w1"))
+        }
+        move("other", to: .failed)
+        deliver(changed())
+        #expect(endpoint("other") == nil)
+        #expect(agent.assignment?.services.map(\.id) == ["db", "web"])
+    }
+
+    @Test mutating func `a node on which nothing changed is sent only the endpoints that did`() {
+        share()
+        move("other", to: .running)
+        let messages = dispatcher.storeChanged(store, managers: ["m1"], nodes: ["w2"], services: ["db"], at: now)
+        guard case .update(let update)? = messages.first(where: { $0.node == "w1" })?.message else {
+            return #expect(Bool(false))
+        }
+        #expect(update.delta.changed.map(\.key) == [.endpoints("db")])
+        // What is the same as before is not sent at all.
+        #expect(dispatcher.storeChanged(store, managers: ["m1"], nodes: [], services: ["db", "web"], at: now).isEmpty)
+    }
+
+    @Test mutating func `tasks of a node that is down are reachable but serve nobody`() {
+        share()
+        move("other", to: .running)
+        deliver(changed())
+        #expect(endpoint("other")?.isServing == true)
+        guard var node = store.nodes["w2"] else { return }
+        (node.status.state, node.status.addr) = ("down", "198.18.0.2")
+        apply([.update(.node(node))])
+        deliver(changed())
+        #expect(endpoint("other")?.isServing == false)
+        #expect(endpoint("other")?.nodeAddress == IPv4Address("198.18.0.2"))
+    }
+
+    @Test mutating func `endpoints cost what has changed and not the size of the cluster`() {
+        var actions: [StoreAction] = [.create(.network(Network(id: "app", spec: NetworkSpec(name: "app"))))]
+        for number in 100..<400 { actions.append(.create(.node(Node(id: "n\(number)")))) }
+        for number in 100..<130 { actions.append(.create(.service(service("s\(number)")))) }
+        for number in 10_000..<19_000 {
+            let node = "n\(100 + number % 300)"
+            actions.append(
+                .create(.task(member("t\(number)", of: "s\(100 + number % 30)", on: node, .running))))
+        }
+        apply(actions)
+        for node in store.nodes.sorted {
+            _ = dispatcher.receive(.open(attempt: 1, held: [:]), from: node.id, store, managers: ["m1"], at: now)
+        }
+        let clock = ContinuousClock()
+        move("t10000", to: .failed)
+        var sent = 0
+        let time = clock.measure {
+            sent = dispatcher.storeChanged(store, managers: ["m1"], nodes: ["n200"], services: ["s110"], at: now).count
+        }
+        #expect(sent >= 300)
+        print("one of 9,000 tasks ends, 300 nodes told: \(time)")
+        #expect(time < .seconds(1))
+    }
 }

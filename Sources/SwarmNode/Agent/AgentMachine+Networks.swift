@@ -56,10 +56,11 @@ extension AgentMachine {
         return endpoints
     }
 
-    /// The endpoints on other nodes that may be alive.
-    private func reachable(_ service: ServiceEndpoints) -> [TaskEndpoint] {
-        guard !unreachable.isEmpty else { return service.remote }
-        return service.remote.filter { !unreachable.contains($0.nodeID) }
+    /// The endpoints on other nodes that take traffic: a node that gossip holds for dead gets none.
+    private func serving(_ service: ServiceEndpoints) -> [TaskEndpoint] {
+        service.endpoints.filter { endpoint in
+            endpoint.isServing && endpoint.nodeID != assignment?.nodeID && !unreachable.contains(endpoint.nodeID)
+        }
     }
 
     func desiredNetworking() -> DesiredNetworking {
@@ -67,15 +68,17 @@ extension AgentMachine {
             return DesiredNetworking(networks: [:], sandboxes: [:], publishedPorts: [])
         }
         let local = localEndpoints()
+        let remotes = remotes(assignment)
         var networks: [String: DesiredNetwork] = [:]
         for network in assignment.networks {
             guard let subnet = network.subnet, let gateway = network.gateway else { continue }
             let isIngress = network.spec.ingress == true
             networks[network.id] = DesiredNetwork(
-                id: network.id, name: network.spec.name, subnet: subnet, gateway: gateway, mtu: facts.mtu,
+                id: network.id, name: network.spec.name, subnet: subnet, gateway: gateway, mtu: mtu(of: network),
                 vni: network.vni, isInternal: network.spec.isInternal == true, isIngress: isIngress,
                 nodeAddress: isIngress ? subnet.broadcast.advanced(by: -1) : nil,
-                services: isIngress ? [] : virtualServices(on: network.id, assignment, local))
+                services: isIngress ? [] : virtualServices(on: network.id, assignment, local),
+                remotes: remotes[network.id] ?? [:])
         }
         var sandboxes: [String: DesiredSandbox] = [:]
         for (id, machine) in machines where machine.needsNetwork {
@@ -89,7 +92,50 @@ extension AgentMachine {
                 isIngress: false, nodeAddress: nil, services: [])
         }
         return DesiredNetworking(
-            networks: networks, sandboxes: sandboxes, publishedPorts: publishedPorts(assignment, local))
+            networks: networks, sandboxes: sandboxes, publishedPorts: publishedPorts(assignment, local),
+            tunnel: tunnel(assignment))
+    }
+
+    // MARK: Other nodes
+
+    /// Where tunnels to a task's node end: gossip knows first and best, the store when nobody has gossiped yet.
+    private func dataPathAddress(_ endpoint: TaskEndpoint) -> IPv4Address? {
+        peers[endpoint.nodeID] ?? endpoint.nodeAddress
+    }
+
+    /// By network: every task on another node that may send or take a packet, serving or not, and its node's address.
+    ///
+    /// Nodes that are held for dead stay: nothing is lost by it, and those that only seemed dead go on at once.
+    private func remotes(_ assignment: Assignment) -> [ObjectID: [IPv4Address: IPv4Address]] {
+        guard facts.dataPathAddress != nil else { return [:] }
+        var remotes: [ObjectID: [IPv4Address: IPv4Address]] = [:]
+        for service in assignment.services {
+            for endpoint in service.endpoints where endpoint.nodeID != assignment.nodeID {
+                guard let node = dataPathAddress(endpoint) else { continue }
+                for (network, address) in endpoint.addresses { remotes[network, default: [:]][address] = node }
+            }
+        }
+        return remotes
+    }
+
+    private func tunnel(_ assignment: Assignment) -> DesiredTunnel? {
+        guard let own = facts.dataPathAddress else { return nil }
+        var nodes = Set(peers.values)
+        for service in assignment.services {
+            for endpoint in service.endpoints where endpoint.nodeID != assignment.nodeID {
+                if let node = dataPathAddress(endpoint) { nodes.insert(node) }
+            }
+        }
+        nodes.remove(own)
+        return DesiredTunnel(address: own, port: facts.dataPathPort, peers: nodes)
+    }
+
+    /// Docker's option names the underlay's packet size, of which an overlay loses what the tunnel adds.
+    private func mtu(of network: Network) -> Int {
+        let option = network.spec.driverConfiguration?.options?["com.docker.network.driver.mtu"].flatMap { Int($0) }
+        let asked = option.map { min(max($0, 626), 65_535) - DesiredTunnel.overhead }
+        guard facts.dataPathAddress != nil else { return min(asked ?? facts.mtu, facts.mtu) }
+        return asked ?? 65_535 - DesiredTunnel.overhead
     }
 
     private func virtualServices(
@@ -97,7 +143,7 @@ extension AgentMachine {
     ) -> [VirtualService] {
         assignment.services.compactMap { service in
             guard let address = service.virtualIPs[network] else { return nil }
-            let backends = ((local[service.id] ?? []) + reachable(service)).compactMap {
+            let backends = ((local[service.id] ?? []) + serving(service)).compactMap {
                 $0.addresses[network]
             }
             return VirtualService(id: service.id, virtualIP: address, backends: backends.sorted())
@@ -141,7 +187,7 @@ extension AgentMachine {
                     guard let number = port.publishedPort.flatMap(UInt16.init(exactly:)), number != 0 else {
                         continue
                     }
-                    let endpoints = (local[service.id] ?? []) + reachable(service)
+                    let endpoints = (local[service.id] ?? []) + serving(service)
                     let backends = endpoints.compactMap { endpoint in
                         ingress.flatMap { endpoint.addresses[$0] }
                     }
@@ -186,7 +232,7 @@ extension AgentMachine {
                 ServiceRecord(
                     name: service.name, aliases: service.aliases[network.id] ?? [],
                     virtualIP: service.isRoundRobin ? nil : service.virtualIPs[network.id],
-                    endpoints: ((local[service.id] ?? []) + reachable(service)).compactMap {
+                    endpoints: ((local[service.id] ?? []) + serving(service)).compactMap {
                         $0.record(on: network.id)
                     })
             }

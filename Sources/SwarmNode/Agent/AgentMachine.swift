@@ -49,6 +49,8 @@ package enum AgentEvent: Sendable {
     case networkApplied(version: UInt64, failures: [String: String], ports: [PublishedPort.Key: String])
     /// Nodes that gossip holds for dead: they get no traffic.
     case unreachable(Set<ObjectID>)
+    /// The data-path addresses of all other members that gossip knows, dead ones included: they may come back.
+    case peers([ObjectID: IPv4Address])
     case leave
 }
 
@@ -72,6 +74,9 @@ package struct AgentMachine: Sendable {
     private var isProvisional = false
     var unreachable: Set<ObjectID> = [] {
         didSet { if unreachable != oldValue { isNetworkStale = true } }
+    }
+    var peers: [ObjectID: IPv4Address] = [:] {
+        didSet { if peers != oldValue { isNetworkStale = true } }
     }
     var generator: SeededGenerator
     let facts: AgentFacts
@@ -121,6 +126,7 @@ package struct AgentMachine: Sendable {
         case .networkApplied(let version, let failures, let ports):
             effects += networkApplied(version, failures: failures, ports: ports, at: time)
         case .unreachable(let nodes): unreachable = nodes
+        case .peers(let addresses): peers = addresses
         case .leave:
             isLeaving = true
             for id in machines.keys.sorted() { effects += step(id, at: time) { $0.remove(at: time) } }
@@ -362,15 +368,21 @@ package struct AgentFacts: Sendable {
     package var ingressAddress: IPv4Address?
     package var localSubnet: IPv4Subnet
     package var namespaceDirectory: String
+    /// Of networks that end on this node; others take what the underlay carries.
     package var mtu: Int
+    /// Where tunnels to this node end; nil leaves its overlay networks without any.
+    package var dataPathAddress: IPv4Address?
+    /// The cluster's UDP port for tunnels.
+    package var dataPathPort: UInt16
     /// The images' own health checks are known to the runtime; it reports them at start.
     package var imageHealthChecks: Set<String> = []
 
     package init(
         hostname: String, ingressAddress: IPv4Address? = nil,
         localSubnet: IPv4Subnet = IPv4Subnet(IPv4Address(0xAC11_0000), prefixLength: 16),
-        namespaceDirectory: String, mtu: Int = 1450
+        namespaceDirectory: String, mtu: Int = 1450, dataPathAddress: IPv4Address? = nil, dataPathPort: UInt16 = 4789
     ) {
+        (self.dataPathAddress, self.dataPathPort) = (dataPathAddress, dataPathPort)
         (self.hostname, self.ingressAddress, self.localSubnet) = (hostname, ingressAddress, localSubnet)
         (self.namespaceDirectory, self.mtu) = (namespaceDirectory, mtu)
     }
