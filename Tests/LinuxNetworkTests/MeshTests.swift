@@ -10,9 +10,9 @@ import Testing
     static let a = TestCluster.Workload(id: "a", node: 1, number: 21)
     static let b = TestCluster.Workload(id: "b", node: 2, number: 22)
     static let fetch = "curl -s -m 3 http://"
-    /// One datagram there and one back, by bash alone.
+    /// One datagram there and one back, by bash and head: other programs wait for more.
     static let ask = "exec 3<>/dev/udp/"
-    static let hear = "; echo x >&3; read -t 3 x <&3; echo $x"
+    static let hear = "; echo x >&3; timeout 3 head -n1 <&3"
 
     func withCluster(
         _ count: Int, _ tasks: [TestCluster.Workload], _ body: (TestCluster) async throws -> Void

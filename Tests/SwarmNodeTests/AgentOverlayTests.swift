@@ -1,5 +1,8 @@
+import Allocation
+import Consensus
 import Dispatching
 import Membership
+import NameService
 import Overlay
 import Store
 import SwarmCore
@@ -151,9 +154,11 @@ private func ip(_ text: String) -> IPv4Address { IPv4Address(text) ?? IPv4Addres
         let first = clock.measure { send(.assigned(assignment)) }
         assignment.services[7].endpoints[3].isServing = false
         let change = clock.measure { send(.assigned(assignment)) }
-        var plan = NetworkPlanner.Plan()
-        let planning = clock.measure { plan = NetworkPlanner.plan(networking, from: ObservedNetworking()) }
-        #expect(plan.operations.count > 160)
+        var operations: [NetworkOperation] = []
+        let planning = clock.measure {
+            operations = NetworkPlanner.plan(networking, from: ObservedNetworking()).operations
+        }
+        #expect(operations.count >= 160)
         print("40 networks of 200 tasks: \(first), one change: \(change), plan: \(planning)")
         #expect(change < .seconds(1))
     }
