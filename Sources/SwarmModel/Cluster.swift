@@ -220,7 +220,8 @@ package struct Cluster: Sendable, Codable, Equatable, SwarmObject {
             spec = "Spec", tlsInfo = "TLSInfo", rootRotationInProgress = "RootRotationInProgress",
             defaultAddrPool = "DefaultAddrPool", subnetSize = "SubnetSize",
             dataPathPort = "DataPathPort", joinTokens = "JoinTokens", rootKey = "RootKey",
-            rootCertificates = "RootCertificates", gossipKeys = "GossipKeys", gossipKeysChangedAt = "GossipKeysChangedAt"
+            rootCertificates = "RootCertificates", gossipKeys = "GossipKeys",
+            gossipKeysChangedAt = "GossipKeysChangedAt"
     }
 
     package var uniqueName: String? { spec.name }

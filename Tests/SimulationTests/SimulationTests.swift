@@ -37,7 +37,7 @@ import Testing
         (.liesAboutSyncing, 3, ""), (.answersBeforeAgreement, 1, "before it was agreed"),
         (.keepsEndpointsOfTheDead, 1, "holds for dead"),
         (.restartsTasksOnLeaderChange, 1, "healthy and wanted"),
-        (.readsWithoutAsking, 1, "a read saw"), (.appliesPlansInPart, 12, "slot"),
+        (.readsWithoutAsking, 1, "a read saw"), (.appliesPlansInPart, 35, "slot"),
     ]
 
     @Test(arguments: MutantTests.seeds)
