@@ -38,7 +38,7 @@ package struct RaftMachine: Sendable {
     var staging: SnapshotStaging?
 
     // Writing
-    var nextSequence: UInt64 = 1
+    package internal(set) var nextSequence: UInt64
     /// Batches that are still being written, oldest first, and the last index that each makes durable.
     var writing: Deque<(sequence: UInt64, lastIndex: LogIndex)> = []
     var durableIndex: LogIndex = 0
@@ -48,9 +48,14 @@ package struct RaftMachine: Sendable {
     var carrierSequence: UInt64 = 0
     private var hasRecovered = false
 
-    package init(id: MemberID, voters: Set<MemberID>, seed: UInt64, configuration: RaftConfiguration = .init()) {
+    /// `firstSequence`: that of the machine before this one when a log was erased, so that a late answer of the disk
+    /// to an earlier batch is none to a later one.
+    package init(
+        id: MemberID, voters: Set<MemberID>, seed: UInt64, configuration: RaftConfiguration = .init(),
+        firstSequence: UInt64 = 1
+    ) {
         precondition(voters.isEmpty || voters.contains(id), "a member votes in its own cluster")
-        (self.id, self.configuration) = (id, configuration)
+        (self.id, self.configuration, nextSequence) = (id, configuration, firstSequence)
         configurations = [(0, ClusterConfiguration(voters: voters))]
         generator = SeededGenerator(seed: seed)
     }

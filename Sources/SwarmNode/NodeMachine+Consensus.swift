@@ -238,7 +238,9 @@ extension NodeMachine {
             effects.append(.readable(ticket: ticket, .failure(Self.noLeader)))
         }
         reads = [:]
-        raft = RaftMachine(id: raft.id, voters: [], seed: generator.next(), configuration: setup.raft)
+        raft = RaftMachine(
+            id: raft.id, voters: [], seed: generator.next(), configuration: setup.raft,
+            firstSequence: raft.nextSequence)
         (store, held, lastSnapshot, isSavingSnapshot) = (ObjectStore(), [], 0, false)
         isForced = false
         effects.append(.eraseLog(epoch: epoch))

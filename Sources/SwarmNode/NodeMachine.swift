@@ -175,6 +175,8 @@ package struct NodeMachine: Sendable {
         case .read(let ticket): effects += read(ticket, at: now, time: time)
         case .planned(let result): accept(result)
         case .snapshotSaved(let index, let image):
+            // One of a log that was erased since counts for nothing.
+            guard isSavingSnapshot, index <= store.index else { break }
             (isSavingSnapshot, lastSnapshot) = (false, index)
             let saved: RaftEvent =
                 image.isEmpty ? .compacted(upTo: index) : .snapshotSaved(index: index, image: image)
