@@ -70,7 +70,9 @@ let modules: [Module] = [
     Module("ClusterSecurity", .adapter, ["SwarmCore", "LibCrypto"]),
     Module(
         "RegistryClient", .adapter, ["SwarmCore", "SwarmModel", "LibCrypto"], nio + [nioHTTP, nioSSL, httpClient, logging]),
-    Module("Persistence", .adapter, ["SwarmCore", "Consensus", "CSQLite"]),
+    Module(
+        "Persistence", .adapter,
+        ["SwarmCore", "SwarmModel", "Consensus", "Dispatching", "ClusterSecurity", "CSQLite"]),
     Module("ContainerdAPI", .adapter, [], grpc),
     Module(
         "ContainerdRuntime", .adapter,
@@ -117,7 +119,10 @@ let tests: [(name: String, targets: [String], products: [Target.Dependency])] =
         ("ClusterSecurityTests", ["ClusterSecurity", "SwarmCore", "LibCrypto"], []),
         ("RegistryClientTests", ["RegistryClient", "SwarmCore", "SwarmModel", "LibCrypto"], nio + [nioHTTP, httpClient]),
         ("SwarmCLITests", ["SwarmCLI", "SwarmClient", "SwarmCore", "SwarmModel"], []),
-        ("PersistenceTests", ["Persistence", "SwarmCore", "Consensus"], []),
+        (
+            "PersistenceTests",
+            ["Persistence", "SwarmCore", "SwarmModel", "Consensus", "Dispatching", "ClusterSecurity"], []
+        ),
         (
             "ContainerdRuntimeTests",
             ["ContainerdRuntime", "ContainerdAPI", "SwarmCore", "SwarmModel", "Ports"],

@@ -1,4 +1,5 @@
 import CSQLite
+import Glibc
 package import SwarmCore
 
 /// One SQLite connection and its prepared statements; used by one thread at a time, which its owner
@@ -17,12 +18,15 @@ package import SwarmCore
     }
 
     /// Opens or creates the database at `path` for durable writes: WAL, and `synchronous` read back as FULL.
-    package init(path: String) throws(SwarmError) {
+    ///
+    /// - Parameter isExclusive: nobody else can open the file. Then it needs no file for shared memory, so that it
+    ///   opens on a full disk too.
+    package init(path: String, isExclusive: Bool = false) throws(SwarmError) {
         self.path = path
         let flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX
         let status = unsafe sqlite3_open_v2(path, &handle, flags, nil)
         guard status == SQLITE_OK else { throw failure("sqlite3_open_v2", status) }
-        try configure()
+        try configure(isExclusive)
     }
 
     deinit {
@@ -39,10 +43,18 @@ package import SwarmCore
         deinit { unsafe sqlite3_finalize(handle) }
     }
 
-    private func configure() throws(SwarmError) {
+    /// The database with its journal; nobody may have it open.
+    package static func removeFile(_ path: String) {
+        for suffix in ["", "-wal", "-shm"] { unsafe unlink(path + suffix) }
+    }
+
+    private func configure(_ isExclusive: Bool) throws(SwarmError) {
         unsafe sqlite3_busy_timeout(handle, 2_000)
+        if isExclusive { _ = try query("PRAGMA locking_mode=EXCLUSIVE") }
         _ = try query("PRAGMA journal_mode=WAL")
         _ = try query("PRAGMA synchronous=FULL")
+        // Pages go to the journal when a transaction is complete, each once: see `JournalFile`.
+        _ = try query("PRAGMA cache_spill=OFF")
         // Raft's votes depend on it: a library or build that overrides the pragma must not go unnoticed.
         guard try query("PRAGMA synchronous") == [[.integer(2)]] else {
             throw SwarmError(
@@ -68,7 +80,19 @@ package import SwarmCore
         }
     }
 
+    /// Moves the journal into the file and empties it, so that nothing of a failed write is left behind.
+    package func emptyJournal() throws(SwarmError) { _ = try query("PRAGMA wal_checkpoint(TRUNCATE)") }
+
     package func query(_ sql: String, _ parameters: [Value] = []) throws(SwarmError) -> [[Value]] {
+        var rows: [[Value]] = []
+        try forEachRow(sql, parameters) { rows.append($0) }
+        return rows
+    }
+
+    /// Hands over one row after the other, so that large ones are never all in memory.
+    package func forEachRow(
+        _ sql: String, _ parameters: [Value] = [], _ body: ([Value]) throws(SwarmError) -> Void
+    ) throws(SwarmError) {
         let statement = try unsafe prepared(sql)
         defer {
             unsafe sqlite3_reset(statement)
@@ -78,11 +102,10 @@ package import SwarmCore
             let status = unsafe bind(parameter, at: Int32(index + 1), to: statement)
             guard status == SQLITE_OK else { throw failure("sqlite3_bind", status) }
         }
-        var rows: [[Value]] = []
         while true {
             switch unsafe sqlite3_step(statement) {
-            case SQLITE_ROW: unsafe rows.append(row(of: statement))
-            case SQLITE_DONE: return rows
+            case SQLITE_ROW: try body(unsafe row(of: statement))
+            case SQLITE_DONE: return
             case let status: throw failure("sqlite3_step", status)
             }
         }
@@ -139,13 +162,19 @@ package import SwarmCore
             unsafe handle.flatMap { unsafe sqlite3_errmsg($0) }.map { unsafe String(cString: $0) }
             ?? "unknown"
         let text = "\(path): \(call) failed with \(status): \(reason)"
-        switch status & 0xFF {
+        // A full disk hides behind an I/O error when only the sync notices it.
+        let number = unsafe handle.map { unsafe sqlite3_system_errno($0) } ?? 0
+        let isFull = status & 0xFF == SQLITE_IOERR && (number == ENOSPC || number == EDQUOT)
+        switch isFull ? SQLITE_FULL : status & 0xFF {
         case SQLITE_FULL:
             return SwarmError(
                 .resourceExhausted, "\(text); free space on that disk: writes resume by themselves")
+        case SQLITE_IOERR, SQLITE_BUSY, SQLITE_LOCKED, SQLITE_READONLY, SQLITE_CANTOPEN, SQLITE_PERM, SQLITE_NOMEM,
+            SQLITE_PROTOCOL:
+            return SwarmError(.unavailable, "\(text); check that disk: writes resume by themselves")
         case SQLITE_CORRUPT, SQLITE_NOTADB:
             return SwarmError(.internal, "\(text); the file is damaged: restore it from a backup or a peer")
-        default: return SwarmError(.unavailable, text)
+        default: return SwarmError(.internal, text)
         }
     }
 }

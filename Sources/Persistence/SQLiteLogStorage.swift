@@ -1,129 +1,201 @@
+package import ClusterSecurity
 package import Consensus
 package import SwarmCore
 
 /// Raft's log, hard state and snapshot in one SQLite file; every call returns when the bytes are on the disk.
 ///
-/// Each record carries a checksum over all its fields: a flipped bit is refused by name, never replayed.
-package final class SQLiteLogStorage: Sendable {
-    private let connection: SQLiteConnection
-    private let path: String
+/// One record says what there must be: term, vote, the last index and the snapshot's head. It is written with every
+/// batch, in the same transaction, so that lost rows are noticed like changed ones. Entries and the snapshot's image,
+/// in pieces of 1 MiB, are records of their own. With rings all of them are sealed, each for its own place; without
+/// (tests), each carries a checksum. Damage is refused by name and never replayed.
+///
+/// Used by one thread at a time; see ``LogWriter``. Errors are sorted by ``SwarmError/diskTrouble``.
+package final class SQLiteLogStorage {
+    let path: String
+    let connection: SQLiteConnection
+    var entrySeal: RecordSeal
+    var imageSeal: RecordSeal
+    /// What the disk has.
+    var state = LogState()
+    /// The highest number that pieces of a snapshot have.
+    var lastGeneration: UInt64 = 0
+    /// Snapshots whose pieces are being written; what belongs to none of them and is not in force is garbage.
+    var beingWritten: Set<UInt64> = []
+    /// A write failed half-way: its remains must not look like damage after a crash.
+    private var mustEmptyJournal = false
 
-    package init(path: String) throws(SwarmError) {
+    /// Opens the file or makes it; one that was written without rings is sealed first.
+    ///
+    /// - Parameters:
+    ///   - log: of purpose `.raftLog`, primary key first.
+    ///   - snapshot: of purpose `.snapshot`; given if and only if `log` is.
+    ///   - isExclusive: see ``SQLiteConnection``.
+    package init(
+        path: String, log: KeyRing? = nil, snapshot: KeyRing? = nil, isExclusive: Bool = false
+    ) throws(SwarmError) {
+        precondition((log == nil) == (snapshot == nil), "both rings or none")
+        precondition(log?.purpose ?? .raftLog == .raftLog && snapshot?.purpose ?? .snapshot == .snapshot, "mixed up")
         self.path = path
-        connection = try SQLiteConnection(path: path)
-        try connection.execute(
-            """
-            CREATE TABLE IF NOT EXISTS entry (
-              log_index INTEGER PRIMARY KEY, term INTEGER NOT NULL, kind INTEGER NOT NULL,
-              payload BLOB NOT NULL, checksum INTEGER NOT NULL) STRICT
-            """)
-        try connection.execute(
-            "CREATE TABLE IF NOT EXISTS hard_state (id INTEGER PRIMARY KEY CHECK (id = 1), term INTEGER NOT NULL, "
-                + "vote INTEGER, checksum INTEGER NOT NULL) STRICT")
-        try connection.execute(
-            "CREATE TABLE IF NOT EXISTS snapshot (id INTEGER PRIMARY KEY CHECK (id = 1), "
-                + "log_index INTEGER NOT NULL, term INTEGER NOT NULL, image BLOB NOT NULL, "
-                + "checksum INTEGER NOT NULL) STRICT")
+        (entrySeal, imageSeal) = (RecordSeal(path: path, ring: log), RecordSeal(path: path, ring: snapshot))
+        try JournalFile.check(path + "-wal")
+        connection = try SQLiteConnection(path: path, isExclusive: isExclusive)
+        // A full disk cannot take the journal, which then simply stays.
+        do throws(SwarmError) { try connection.emptyJournal() } catch {
+            guard error.diskTrouble.mayPass else { throw error }
+        }
+        try prepareFile()
+        state = try readState()
+        let newest = try connection.query("SELECT max(id) FROM snapshot_piece")
+        if case .integer(let id)? = newest.first?.first { lastGeneration = UInt64(bitPattern: id >> Self.pieceBits) }
+        lastGeneration = max(lastGeneration, state.snapshot?.generation ?? 0)
     }
 
     /// Everything a member needs to go on where it stopped.
     package func recover() throws(SwarmError) -> RecoveredState {
-        var state = RecoveredState()
-        for row in try connection.query("SELECT term, vote, checksum FROM hard_state") {
-            guard case .integer(let term) = row[0], case .integer(let sum) = row[2] else {
-                throw damaged("hard state")
-            }
-            var vote: Int64?
-            if case .integer(let member) = row[1] { vote = member }
-            guard sum == checksum([term, vote ?? -1], []) else { throw damaged("hard state") }
-            state.hardState = HardState(
-                term: Term(bitPattern: term), vote: vote.map { MemberID(bitPattern: $0) })
+        state = try readState()
+        var recovered = RecoveredState()
+        recovered.hardState = state.hardState
+        if let head = state.snapshot {
+            (recovered.snapshotIndex, recovered.snapshotTerm) = (head.index, head.term)
+            (recovered.configuration, recovered.snapshot) = (head.configuration, try image(of: head))
         }
-        for row in try connection.query("SELECT log_index, term, image, checksum FROM snapshot") {
-            guard case .integer(let index) = row[0], case .integer(let term) = row[1],
-                case .blob(let image) = row[2], case .integer(let sum) = row[3],
-                sum == checksum([index, term], image)
-            else { throw damaged("snapshot") }
-            state.snapshotIndex = LogIndex(bitPattern: index)
-            state.snapshotTerm = Term(bitPattern: term)
-            state.snapshot = image
+        var last = state.snapshotIndex
+        try connection.forEachRow(
+            "SELECT log_index, term, kind, record FROM log_entry WHERE log_index > ? ORDER BY log_index",
+            [Self.value(last)]
+        ) { row throws(SwarmError) in
+            let entry = try self.entry(row, entrySeal)
+            guard entry.index == last + 1 else { throw damaged("entry \(last + 1)", "it is missing") }
+            last = entry.index
+            recovered.entries.append(entry)
         }
-        for row in try connection.query(
-            "SELECT log_index, term, kind, payload, checksum FROM entry ORDER BY log_index")
-        {
-            guard case .integer(let index) = row[0], case .integer(let term) = row[1],
-                case .integer(let rawKind) = row[2], case .blob(let payload) = row[3],
-                case .integer(let sum) = row[4], sum == checksum([index, term, rawKind], payload),
-                let kind = UInt8(exactly: rawKind).flatMap(Entry.Kind.init(rawValue:))
-            else { throw damaged("entry after index \(state.entries.last?.index ?? state.snapshotIndex)") }
-            let position = LogIndex(bitPattern: index)
-            guard position > state.snapshotIndex else { continue }
-            guard position == (state.entries.last?.index ?? state.snapshotIndex) + 1 else {
-                throw damaged("entry \(position), which does not follow the one before it")
+        guard last == state.lastIndex else {
+            throw damaged("end of the log", "it ends at \(last) and not at \(state.lastIndex)")
+        }
+        return recovered
+    }
+
+    package func persist(_ batch: LogBatch) throws(SwarmError) { try persist([batch]) }
+
+    /// Writes all of them in one transaction; snapshots that are among them go ahead piece by piece, and count
+    /// from then on only.
+    package func persist(_ batches: [LogBatch]) throws(SwarmError) {
+        var writings: [SnapshotWriting?] = []
+        defer { for case let writing? in writings { abandon(writing) } }
+        for batch in batches {
+            guard let snapshot = batch.snapshot, snapshot.index > state.snapshotIndex else {
+                writings.append(nil)
+                continue
             }
-            state.entries.append(
-                Entry(term: Term(bitPattern: term), index: position, kind: kind, payload: payload))
+            var writing = beginSnapshot(
+                index: snapshot.index, term: snapshot.term, configuration: snapshot.configuration,
+                image: snapshot.image)
+            writings.append(writing)
+            while try writePiece(of: &writing) {}
+        }
+        var next = state
+        try write { () throws(SwarmError) in
+            for (batch, writing) in zip(batches, writings) { try apply(batch, writing?.head, to: &next) }
+            try writeState(next)
+        }
+        state = next
+    }
+
+    /// Forgets term, vote, log and snapshot; the image's pieces are garbage from then on.
+    package func eraseLog() throws(SwarmError) {
+        try write { () throws(SwarmError) in
+            try connection.execute("DELETE FROM log_entry")
+            try writeState(LogState())
+        }
+        state = LogState()
+    }
+
+    /// Makes this member the whole cluster (`--force-new-cluster`), in one transaction.
+    ///
+    /// - Returns: what is stored from then on.
+    @discardableResult
+    package func forceNewCluster(of member: MemberID) throws(SwarmError) -> RecoveredState {
+        var recovered = try recover()
+        try persist([recovered.forceNewCluster(of: member)])
+        return recovered
+    }
+
+    // MARK: Steps
+
+    private func apply(
+        _ batch: LogBatch, _ snapshot: StoredSnapshot?, to next: inout LogState
+    ) throws(SwarmError) {
+        if let hardState = batch.hardState { next.hardState = hardState }
+        if let snapshot { try replaceSnapshot(with: snapshot, in: &next) }
+        if let first = batch.truncateFrom, first <= next.lastIndex {
+            try connection.execute("DELETE FROM log_entry WHERE log_index >= ?", [Self.value(first)])
+            next.lastIndex = max(first == 0 ? 0 : first - 1, next.snapshotIndex)
+        }
+        for entry in batch.entries where entry.index > next.snapshotIndex {
+            guard entry.index == next.lastIndex + 1 else {
+                throw SwarmError(
+                    .internal, "\(path): entry \(entry.index) cannot follow entry \(next.lastIndex) in the log")
+            }
+            try connection.execute(
+                "INSERT INTO log_entry VALUES (?, ?, ?, ?)",
+                [
+                    Self.value(entry.index), Self.value(entry.term), .integer(Int64(entry.kind.rawValue)),
+                    .blob(entrySeal.close(entry.payload, at: Self.place(of: entry))),
+                ])
+            next.lastIndex = entry.index
+        }
+    }
+
+    /// A snapshot that is not newer than the stored one changes nothing.
+    func replaceSnapshot(with head: StoredSnapshot, in next: inout LogState) throws(SwarmError) {
+        guard head.index > next.snapshotIndex else { return }
+        next.snapshot = head
+        next.lastIndex = max(next.lastIndex, head.index)
+        try connection.execute("DELETE FROM log_entry WHERE log_index <= ?", [Self.value(head.index)])
+    }
+
+    /// One transaction.
+    func write(_ body: () throws(SwarmError) -> Void) throws(SwarmError) {
+        do throws(SwarmError) { try connection.transaction(body) } catch {
+            mustEmptyJournal = true
+            throw error
+        }
+        // Only if it can be done now: it is tidiness, and what was written is written.
+        if mustEmptyJournal, (try? connection.emptyJournal()) != nil { mustEmptyJournal = false }
+    }
+
+    func writeState(_ state: LogState) throws(SwarmError) {
+        let record = entrySeal.close(state.encoded(), at: LogState.place)
+        try connection.execute("INSERT OR REPLACE INTO log_state VALUES (1, ?)", [.blob(record)])
+    }
+
+    private func readState() throws(SwarmError) -> LogState {
+        let rows = try connection.query("SELECT record FROM log_state")
+        guard rows.count == 1, case .blob(let record) = rows[0][0] else {
+            throw damaged(LogState.place.name, "it is missing")
+        }
+        guard let state = LogState(encoded: try entrySeal.open(record, at: LogState.place)) else {
+            throw damaged(LogState.place.name, "was it written by a newer swarmd?")
         }
         return state
     }
 
-    package func persist(_ batch: LogBatch) throws(SwarmError) {
-        try connection.transaction { () throws(SwarmError) in
-            if let hardState = batch.hardState {
-                let term = Int64(bitPattern: hardState.term)
-                let vote = hardState.vote.map { Int64(bitPattern: $0) }
-                try connection.execute(
-                    "INSERT OR REPLACE INTO hard_state VALUES (1, ?, ?, ?)",
-                    [
-                        .integer(term), vote.map { .integer($0) } ?? .null,
-                        .integer(checksum([term, vote ?? -1], [])),
-                    ])
-            }
-            if let index = batch.truncateFrom {
-                try connection.execute(
-                    "DELETE FROM entry WHERE log_index >= ?", [.integer(Int64(bitPattern: index))])
-            }
-            for entry in batch.entries {
-                let numbers = [
-                    Int64(bitPattern: entry.index), Int64(bitPattern: entry.term), Int64(entry.kind.rawValue),
-                ]
-                try connection.execute(
-                    "INSERT INTO entry VALUES (?, ?, ?, ?, ?)",
-                    numbers.map { .integer($0) } + [
-                        .blob(entry.payload), .integer(checksum(numbers, entry.payload)),
-                    ])
-            }
-        }
+    /// From a row of index, term, kind and record.
+    func entry(_ row: [SQLiteConnection.Value], _ seal: RecordSeal) throws(SwarmError) -> Entry {
+        guard case .integer(let index) = row[0] else { throw damaged("log", "a row is no entry") }
+        guard case .integer(let term) = row[1], case .integer(let number) = row[2], case .blob(let record) = row[3],
+            let kind = UInt8(exactly: number).flatMap(Entry.Kind.init(rawValue:))
+        else { throw damaged("entry \(index)", "it is of no kind") }
+        var entry = Entry(term: Term(bitPattern: term), index: LogIndex(bitPattern: index), kind: kind)
+        entry.payload = try seal.open(record, at: Self.place(of: entry))
+        return entry
     }
 
-    /// Replaces the snapshot and forgets the entries that it covers, in one transaction.
-    package func saveSnapshot(index: LogIndex, term: Term, image: [UInt8]) throws(SwarmError) {
-        let numbers = [Int64(bitPattern: index), Int64(bitPattern: term)]
-        try connection.transaction { () throws(SwarmError) in
-            try connection.execute(
-                "INSERT OR REPLACE INTO snapshot VALUES (1, ?, ?, ?, ?)",
-                numbers.map { .integer($0) } + [.blob(image), .integer(checksum(numbers, image))])
-            try connection.execute("DELETE FROM entry WHERE log_index <= ?", [.integer(numbers[0])])
-        }
-    }
+    func damaged(_ what: String, _ why: String) -> SwarmError { Damage.error(path, what, why) }
 
-    private func damaged(_ what: String) -> SwarmError {
-        SwarmError(
-            .internal,
-            "\(path): the \(what) is damaged; stop swarmd and restore the file from a backup, "
-                + "or remove this node's state and join again")
-    }
+    static func value(_ number: UInt64) -> SQLiteConnection.Value { .integer(Int64(bitPattern: number)) }
 
-    /// FNV-1a over the numbers and the bytes, then mixed: finds any single flipped bit.
-    private func checksum(_ numbers: [Int64], _ bytes: [UInt8]) -> Int64 {
-        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-        for number in numbers {
-            for shift in stride(from: 0, to: 64, by: 8) {
-                hash = (hash ^ (UInt64(bitPattern: number) >> UInt64(shift) & 0xFF)) &* 0x100_0000_01b3
-            }
-        }
-        for byte in bytes { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
-        hash ^= hash >> 29
-        return Int64(bitPattern: hash &* 0x94D0_49BB_1331_11EB)
+    static func place(of entry: Entry) -> Place {
+        Place("entry \(entry.index)", kind: 1, [entry.index, entry.term, UInt64(entry.kind.rawValue)])
     }
 }

@@ -23,7 +23,6 @@ extension World {
         case .agent(let event): "agent: \(describe(event))"
         case .peer(let message, let from): "hears \(from): \(describe(message))"
         case .gossip(let event): "gossip: \(describe(event))"
-        case .standDown: "stands down"
         case .leave: "leaves"
         case .standDown: "stands down"
         }

@@ -13,6 +13,6 @@ actor LogWriter {
     func recover() throws(SwarmError) -> RecoveredState { try storage.recover() }
     func persist(_ batch: LogBatch) throws(SwarmError) { try storage.persist(batch) }
     func saveSnapshot(index: LogIndex, term: Term, image: [UInt8]) throws(SwarmError) {
-        try storage.saveSnapshot(index: index, term: term, image: image)
+        try storage.saveSnapshot(index: index, term: term, configuration: nil, image: image)
     }
 }
