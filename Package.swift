@@ -92,6 +92,9 @@ let modules: [Module] = [
         "DockerAPI", .adapter, ["SwarmCore", "SwarmModel", "Store", "Ports", "SwarmNode", "EngineHTTP"],
         nio + [nioHTTP, logging]),
     Module(
+        "SwarmWire", .adapter,
+        ["SwarmCore", "SwarmModel", "Store", "Consensus", "Membership", "Dispatching", "SwarmNode"]),
+    Module(
         "SwarmDaemon", .adapter,
         [
             "SwarmCore", "SwarmModel", "Store", "Consensus", "Ports", "SwarmNode", "Overlay", "NameService",
@@ -136,6 +139,13 @@ let tests: [(name: String, targets: [String], products: [Target.Dependency])] =
         (
             "DNSServerTests", ["DNSServer", "NameService", "LinuxNetwork", "SwarmCore"],
             nio + [logging]
+        ),
+        (
+            "SwarmWireTests",
+            [
+                "SwarmWire", "SwarmCore", "SwarmModel", "Store", "Consensus", "Membership", "Dispatching", "SwarmNode",
+            ],
+            []
         ),
         ("SwarmDaemonTests", ["SwarmDaemon", "SwarmCore", "SwarmModel", "SwarmNode"], []),
     ]

@@ -4,7 +4,7 @@ package import SwarmCore
 package import SwarmModel
 
 /// A change that a client asks for. The manager validates it, gives ids and times, and agrees on it.
-package enum ControlRequest: Sendable {
+package enum ControlRequest: Sendable, Equatable {
     case initializeSwarm(SwarmInitialization)
     case leaveSwarm(force: Bool)
     case updateSwarm(version: UInt64, ClusterSpec, rotateWorkerToken: Bool, rotateManagerToken: Bool)

@@ -73,7 +73,7 @@ package struct PeerRoute: Sendable, Equatable {
     }
 }
 
-package enum PeerMessage: Sendable {
+package enum PeerMessage: Sendable, Equatable {
     /// Consensus of one epoch; those of another are not heard.
     case raft(RaftMessage, epoch: UInt64)
     case toManager(AgentMessage)
