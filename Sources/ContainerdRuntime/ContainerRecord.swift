@@ -26,6 +26,7 @@ struct ContainerRecord: Codable, Sendable {
     var healthcheck: HealthConfig?
     /// What the last check that changed anything found.
     var isHealthy: Bool?
+    var logDriver: String?
     var logOptions: [String: String]?
     var limits: ResourceLimit?
     var reservations: Resources?
@@ -33,6 +34,9 @@ struct ContainerRecord: Codable, Sendable {
     var networkNamespace: String?
     /// Where volumes and binds come from on this node.
     var mounts: [ContainerMount]?
+
+    /// Whether its output is kept.
+    var isLogged: Bool { logDriver != "none" || spec.tty == true }
 
     static func read(_ path: String) -> ContainerRecord? {
         // A record that cannot be read belongs to a container that was never finished: it is removed.

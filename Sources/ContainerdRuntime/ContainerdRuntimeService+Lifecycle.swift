@@ -13,11 +13,22 @@ import SwiftProtobuf
 /// Creating, starting, stopping and removing one container.
 extension ContainerdRuntimeService {
     package func create(_ request: ContainerRequest) async throws(SwarmError) {
-        if records[request.id] != nil { return }
+        if records[request.id] != nil || unstartable[request.id] != nil { return }
         guard creating.insert(request.id).inserted else {
             throw SwarmError(.conflict, "container \(request.id) is being created already")
         }
         defer { creating.remove(request.id) }
+        do throws(SwarmError) {
+            try RequestCheck.check(request, processors: sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+            try await make(request)
+        } catch {
+            guard RequestCheck.isStartFailure(error) else { throw error }
+            // There would be a container, and starting it would tell.
+            unstartable[request.id] = error
+        }
+    }
+
+    private func make(_ request: ContainerRequest) async throws(SwarmError) {
         let image = try await images.resolve(request.image)
         let directory = directory(of: request.id)
         let healthcheck = HealthConfig.merged(task: request.spec.healthcheck, image: image.configuration.healthcheck)
@@ -25,12 +36,15 @@ extension ContainerdRuntimeService {
             broadcast(.health(containerID: request.id, .starting, output: ""))
         }
         var anonymous: [String] = []
-        do {
+        do throws(SwarmError) {
             try await makeFiles(for: request, in: directory)
             let mounts = try await prepareSnapshot(request.id, parent: image.topChainID)
-            let user = try UserLookup(image: image, lowerDirectories: mounts.lowerDirectories)
-                .resolve(
-                    request.spec.user ?? image.configuration.user ?? "", groups: request.spec.groups ?? [])
+            let user: OCISpecification.User
+            do throws(SwarmError) {
+                user = try UserLookup(image: image, lowerDirectories: mounts.lowerDirectories)
+                    .resolve(
+                        request.spec.user ?? image.configuration.user ?? "", groups: request.spec.groups ?? [])
+            } catch { throw RequestCheck.startFailure(error.message) }
             let (resolved, made) = try taskMounts(
                 of: request, image.configuration, lower: mounts.lowerDirectories)
             anonymous = made
@@ -48,7 +62,7 @@ extension ContainerdRuntimeService {
                 createdAt: Timestamp(nanoseconds: ImageService.wallClock()), spec: request.spec)
             record.anonymousVolumes = anonymous
             record.process = specification.process
-            record.logOptions = request.logOptions
+            (record.logDriver, record.logOptions) = (request.logDriver, request.logOptions)
             record.mounts = resolved.compactMap(\.description)
             record.healthcheck = healthcheck
             (record.limits, record.reservations) = (request.limits, request.reservations)
@@ -61,6 +75,7 @@ extension ContainerdRuntimeService {
         } catch {
             await discard(request.id)
             // No record names them yet.
+            releaseVolumes((request.spec.mounts ?? []).compactMap(\.source), of: request.id)
             removeVolumes(anonymous)
             throw error
         }
@@ -103,7 +118,11 @@ extension ContainerdRuntimeService {
         _ request: ContainerRequest, mounts: [Containerd_Types_Mount]
     ) async throws(SwarmError) {
         let (id, hasTerminal) = (request.id, request.spec.tty == true)
-        let pipes = try openPipes(of: id, hasTerminal: hasTerminal, logOptions: request.logOptions)
+        let isLogged = request.logDriver != "none" || hasTerminal
+        let pipes =
+            isLogged
+            ? try openPipes(of: id, hasTerminal: hasTerminal, logOptions: request.logOptions)
+            : (stdout: "", stderr: "")
         do {
             try await containerdOnce("Tasks.Create") {
                 _ = try await client.tasks.create(
@@ -122,15 +141,13 @@ extension ContainerdRuntimeService {
         }
     }
 
-    /// runc's long story as the line that a user needs.
+    /// runc refuses at creation what Docker meets at the start.
     static func startFailure(_ error: SwarmError) -> SwarmError {
-        guard error.code == .unknown, let range = error.message.firstRange(of: "OCI runtime") else {
-            return error
-        }
-        return SwarmError(.unknown, "starting container failed: \(error.message[range.lowerBound...])")
+        error.message.contains("OCI runtime") ? RequestCheck.startFailure(error.message) : error
     }
 
     package func start(_ containerID: String) async throws(SwarmError) -> Int {
+        if let failure = unstartable[containerID] { throw failure }
         guard var record = records[containerID] else { throw Self.noSuchContainer(containerID) }
         let pid = try await client.startProcess(containerID)
         record.startedAt = Timestamp(nanoseconds: ImageService.wallClock())
@@ -207,11 +224,6 @@ extension ContainerdRuntimeService {
         }
     }
 
-    private func removeVolumes(_ names: [String]) {
-        // Absence is what is wanted.
-        for name in names { try? FileManager.default.removeItem(atPath: volumeDirectory + "/" + name) }
-    }
-
     /// Whether something of a container is gone from containerd, as it also is when it was never there.
     private func isGone(
         _ id: String, _ call: String, _ body: nonisolated(nonsending) () async throws -> Void
@@ -259,12 +271,14 @@ extension ContainerdRuntimeService {
         for session in execs.removeAll(of: id) { await session.discard() }
         pump.remove(containerID: id)
         logFiles.removeValue(forKey: id)?.finish()
+        releaseVolumes((records[id]?.mounts ?? []).map(\.name), of: id)
         removeVolumes(records[id]?.anonymousVolumes ?? [])
         for waiter in removalWaiters.removeValue(forKey: id) ?? [] {
             waiter.resume(returning: records[id]?.exitCode ?? 137)
         }
         records[id] = nil
         states[id] = nil
+        unstartable[id] = nil
         unsafe umount2(secretDirectory(of: id), Int32(MNT_DETACH))
         for path in [directory(of: id), pipeDirectory(of: id), secretDirectory(of: id)] {
             // Absence is what is wanted.

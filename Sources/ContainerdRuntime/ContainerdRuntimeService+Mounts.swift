@@ -90,43 +90,6 @@ extension ContainerdRuntimeService {
             description: ContainerMount(
                 type: "tmpfs", source: "", destination: target, isWritable: mount.readOnly != true))
     }
-
-    private func volumeMount(
-        _ name: String, _ mount: Mount, _ target: String, lower: [String]
-    ) throws(SwarmError) -> ResolvedMount {
-        try Self.checkVolume(name, mount)
-        let data = volumeDirectory + "/" + name + "/_data"
-        let isNew = !FileManager.default.fileExists(atPath: data)
-        try makeDirectory(data)
-        if isNew && mount.volumeOptions?.noCopy != true {
-            // A new volume starts with what the image has at its place.
-            for layer in lower.reversed() { try TreeCopy.merge(layer + "/" + target, into: data) }
-        }
-        let isReadOnly = mount.readOnly == true
-        return ResolvedMount(
-            specification: .init(
-                destination: target, type: "bind", source: data, options: ["rbind"] + (isReadOnly ? ["ro"] : [])),
-            description: ContainerMount(
-                type: "volume", name: name, source: data, destination: target, isWritable: !isReadOnly))
-    }
-
-    private static func checkVolume(_ name: String, _ mount: Mount) throws(SwarmError) {
-        let isPlain =
-            !name.isEmpty
-            && name.utf8.allSatisfy { byte in
-                (48...57).contains(byte) || (65...90).contains(byte) || (97...122).contains(byte)
-                    || [45, 46, 95].contains(byte)
-            }
-        guard isPlain, name != ".", name != ".." else {
-            throw SwarmError(
-                .invalidArgument,
-                "create \(name): \"\(name)\" includes invalid characters for a local volume name, only "
-                    + "\"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed")
-        }
-        if let driver = mount.volumeOptions?.driverConfig?.name, !driver.isEmpty, driver != "local" {
-            throw SwarmError(.notFound, "create \(name): plugin \"\(driver)\" not found: only local volumes are here")
-        }
-    }
 }
 
 /// Copies directories with owners, modes and times, as they are in an image's layers.

@@ -62,6 +62,8 @@ package actor ContainerdRuntimeService {
     var hasLeftovers = false
     /// A snapshot was removed since containerd's collector was last called.
     var hasGarbage = false
+    /// Containers that were asked for and are not made, since their start would fail.
+    var unstartable: [String: SwarmError] = [:]
     /// Who waits for a container's removal; each gets its exit code.
     var removalWaiters: [String: [CheckedContinuation<Int, Never>]] = [:]
     var logFiles: [String: LogFile] = [:]
@@ -160,13 +162,15 @@ package actor ContainerdRuntimeService {
                 continue
             }
             records[id] = record
-            logFiles[id] = LogFile(path: base + "/\(id)/log", options: record.logOptions ?? [:])
+            if record.isLogged {
+                logFiles[id] = LogFile(path: base + "/\(id)/log", options: record.logOptions ?? [:])
+            }
             states[id] = Self.state(running[id])
             if states[id]?.state == .exited {
                 try settle(id, exit: running[id])
                 logFiles[id]?.finish()
             } else {
-                try reopenPipes(of: id)
+                if record.isLogged { try reopenPipes(of: id) }
                 watchHealth(of: id)
             }
         }
@@ -363,8 +367,9 @@ package actor ContainerdRuntimeService {
     package func logs(
         _ containerID: String, _ options: LogOptions
     ) async throws(SwarmError) -> AsyncThrowingStream<LogLine, any Error> {
-        guard records[containerID] != nil, let file = logFiles[containerID] else {
-            throw Self.noSuchContainer(containerID)
+        guard let record = records[containerID] else { throw Self.noSuchContainer(containerID) }
+        guard record.isLogged, let file = logFiles[containerID] else {
+            throw SwarmError(.unimplemented, "configured logging driver does not support reading")
         }
         return file.lines(options)
     }

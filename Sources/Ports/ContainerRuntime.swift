@@ -103,6 +103,8 @@ package struct ContainerRequest: Sendable, Equatable {
     package var resolvConf: String?
     /// Contents of secrets and configs by path in the container.
     package var files: [ContainerFile] = []
+    /// `json-file` when empty.
+    package var logDriver = ""
     package var logOptions: [String: String] = [:]
 
     package enum NetworkMode: Sendable, Equatable { case namespace(path: String), host, none }

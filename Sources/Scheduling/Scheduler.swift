@@ -56,7 +56,7 @@ package struct Scheduler {
 
 /// Why a node does not take a task, in the order in which Docker checks.
 enum Refusal: Int, Hashable, Comparable {
-    case notAvailable, resources, constraints, platform, hostPort, maxReplicas
+    case notAvailable, resources, plugin, constraints, platform, hostPort, maxReplicas
 
     static func < (left: Refusal, right: Refusal) -> Bool { left.rawValue < right.rawValue }
 
@@ -65,6 +65,7 @@ enum Refusal: Int, Hashable, Comparable {
         return switch self {
         case .notAvailable: "\(nodes) not available for new tasks"
         case .resources: "insufficient resources on \(nodes)"
+        case .plugin: "missing plugin on \(nodes)"
         case .constraints: "scheduling constraints not satisfied on \(nodes)"
         case .platform: "unsupported platform on \(nodes)"
         case .hostPort: "host-mode port already in use on \(nodes)"
@@ -116,6 +117,7 @@ struct NodeView {
         {
             return .resources
         }
+        if !hasPlugins(for: task) { return .plugin }
         for text in task.spec.constraintTexts {
             guard let constraint = try? PlacementConstraint(text), constraint.matches(node) else {
                 return .constraints
@@ -126,6 +128,16 @@ struct NodeView {
         let limit = task.spec.maxReplicasPerNode
         if limit > 0, UInt64(tasksByService[task.serviceID ?? ""] ?? 0) >= limit { return .maxReplicas }
         return nil
+    }
+
+    /// Whether the node has the log and volume drivers that the task names.
+    private func hasPlugins(for task: SwarmTask) -> Bool {
+        let offered = node.description.engine.plugins ?? EnginePlugin.builtIn
+        let volumes = (task.spec.containerSpec?.mounts ?? []).compactMap(\.volumeOptions?.driverConfig?.name)
+        let needed =
+            [task.spec.logDriver?.name].compactMap(\.self).map { EnginePlugin(type: "Log", name: $0) }
+            + volumes.map { EnginePlugin(type: "Volume", name: $0) }
+        return needed.allSatisfy { $0.name.isEmpty || offered.contains($0) }
     }
 
     private func supports(_ platforms: [Platform]) -> Bool {

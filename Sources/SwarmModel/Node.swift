@@ -32,6 +32,10 @@ package struct EnginePlugin: Sendable, Hashable, Codable {
         self.name = name
     }
 
+    /// What every node of ours offers.
+    package static let builtIn = [("Log", "json-file"), ("Log", "local"), ("Log", "none"), ("Volume", "local")]
+        .map { EnginePlugin(type: $0, name: $1) }
+
     enum CodingKeys: String, CodingKey {
         case type = "Type", name = "Name"
     }

@@ -12,6 +12,9 @@ enum BoundingSet {
         "AUDIT_READ", "PERFMON", "BPF", "CHECKPOINT_RESTORE",
     ].map { "CAP_" + $0 }
 
+    /// Every capability that Linux has.
+    static let known = Set(names)
+
     static let current: Set<String> = {
         guard let data = FileManager.default.contents(atPath: "/proc/self/status") else { return Set(names) }
         let lines = String(decoding: data, as: UTF8.self).split(separator: "\n")

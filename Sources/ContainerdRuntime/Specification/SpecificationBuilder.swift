@@ -101,13 +101,14 @@ struct SpecificationBuilder {
         return names.compactMap { values[$0] }
     }
 
+    static func normalizedCapability(_ name: String) -> String {
+        let upper = name.uppercased()
+        return upper == "ALL" || upper.hasPrefix("CAP_") ? upper : "CAP_" + upper
+    }
+
     func capabilitySet() -> [String] {
-        func normalized(_ name: String) -> String {
-            let upper = name.uppercased()
-            return upper == "ALL" || upper.hasPrefix("CAP_") ? upper : "CAP_" + upper
-        }
-        let added = (spec.capabilityAdd ?? []).map(normalized)
-        let dropped = Set((spec.capabilityDrop ?? []).map(normalized))
+        let added = (spec.capabilityAdd ?? []).map(Self.normalizedCapability)
+        let dropped = Set((spec.capabilityDrop ?? []).map(Self.normalizedCapability))
         var result = dropped.contains("ALL") ? [] : Self.defaultCapabilities.filter { !dropped.contains($0) }
         if added.contains("ALL") { result = Self.everyCapability }
         for name in added where name != "ALL" && !result.contains(name) { result.append(name) }

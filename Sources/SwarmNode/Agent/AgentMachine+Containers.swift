@@ -22,6 +22,7 @@ extension AgentMachine {
         request.hosts = hosts(of: task, containerID, spec)
         if mode != .host { request.resolvConf = resolverFile(spec) }
         request.files = secretFiles(spec) + configFiles(spec)
+        request.logDriver = task.spec.logDriver?.name ?? ""
         request.logOptions = task.spec.logDriver?.options ?? [:]
         return request
     }
