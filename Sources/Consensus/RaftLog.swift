@@ -7,7 +7,8 @@ package struct RaftLog: Sendable, Equatable {
     package private(set) var snapshotIndex: LogIndex
     package private(set) var snapshotTerm: Term
     private var entries: [Entry]
-    private(set) var bytes: Int
+    /// What the entries cost in memory, about.
+    package private(set) var bytes: Int
 
     init(snapshotIndex: LogIndex = 0, snapshotTerm: Term = 0, entries: [Entry] = []) {
         (self.snapshotIndex, self.snapshotTerm, self.entries) = (snapshotIndex, snapshotTerm, entries)

@@ -108,6 +108,7 @@ package struct ClusterSetup: Sendable {
     /// Managers to look for at the start.
     package var managers: [ObjectID] = []
     package var snapshotInterval = NodeMachine.snapshotInterval
+    package var snapshotBytes = NodeMachine.snapshotBytes
     package var raft = RaftConfiguration()
     package var dispatch = DispatchConfiguration()
 

@@ -10,7 +10,7 @@ extension NodeMachine {
     mutating func proceed(at now: Instant, time: Timestamp) -> [NodeEffect] {
         var effects = forwardWaiting(at: now)
         if manager != nil { effects += lead(at: now, time: time) }
-        if !isSavingSnapshot, isManager, store.index >= lastSnapshot + setup.snapshotInterval || lacksImage,
+        if !isSavingSnapshot, isManager, isLogLong || lacksImage,
             let term = raft.log.term(at: store.index)
         {
             isSavingSnapshot = true
@@ -18,6 +18,11 @@ extension NodeMachine {
                 .saveSnapshot(store, index: store.index, term: term, raft.membership(at: store.index)))
         }
         return effects
+    }
+
+    private var isLogLong: Bool {
+        store.index >= lastSnapshot + setup.snapshotInterval
+            || store.index > lastSnapshot && raft.log.bytes - bytesAtSnapshot >= setup.snapshotBytes
     }
 
     /// A new manager needs what is no longer in the log, and there is no image to give to it.

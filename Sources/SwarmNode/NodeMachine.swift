@@ -18,6 +18,8 @@ package struct NodeMachine: Sendable {
     package static let maximumWaitingRequests = 1024
     /// A snapshot is taken, and the log cut, after so many entries.
     package static let snapshotInterval: LogIndex = 5000
+    /// And after so many bytes of entries, which stay in memory until then.
+    package static let snapshotBytes = 4 << 20
     /// A request finds a leader in this time or fails.
     package static let requestTimeout: Duration = .seconds(10)
     /// After a change of leader an answer of the former one is waited for so long.
@@ -58,6 +60,8 @@ package struct NodeMachine: Sendable {
     /// Only ever set by a planted fault.
     var lostStore: ObjectStore?
     var lastSnapshot: LogIndex = 0
+    /// What the log kept at the last snapshot, for members that lag behind.
+    var bytesAtSnapshot = 0
     var recoveredIndex: LogIndex = 0
     var isSavingSnapshot = false
     var isForced: Bool
@@ -181,6 +185,7 @@ package struct NodeMachine: Sendable {
             let saved: RaftEvent =
                 image.isEmpty ? .compacted(upTo: index) : .snapshotSaved(index: index, image: image)
             effects += interpret(raft.receive(saved, at: now), at: now, time)
+            bytesAtSnapshot = raft.log.bytes
         case .agent(let event): effects += absorb(agent.receive(event, at: time), at: now, time)
         case .peer(let message, let source): effects += receive(message, from: source, at: now, time: time)
         case .gossip(let event): effects += hear(event, at: now, time: time)

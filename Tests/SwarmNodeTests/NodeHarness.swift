@@ -15,6 +15,8 @@ final class TableCodec: ObjectCodec, @unchecked Sendable {
     // One test, one thread.
     private var transactions: [Transaction] = []
     private var images: [StoreImage] = []
+    /// Bytes that each transaction seems to have beside its number.
+    var padding = 0
 
     private func bytes(_ number: Int) -> [UInt8] {
         [UInt8(number >> 16 & 255), UInt8(number >> 8 & 255), UInt8(number & 255)]
@@ -23,9 +25,11 @@ final class TableCodec: ObjectCodec, @unchecked Sendable {
 
     func encode(_ transaction: Transaction) -> [UInt8] {
         transactions.append(transaction)
-        return bytes(transactions.count - 1)
+        return bytes(transactions.count - 1) + [UInt8](repeating: 0, count: padding)
     }
-    func decodeTransaction(_ bytes: [UInt8]) throws(SwarmError) -> Transaction { transactions[number(bytes)] }
+    func decodeTransaction(_ bytes: [UInt8]) throws(SwarmError) -> Transaction {
+        transactions[number(Array(bytes.prefix(3)))]
+    }
     func encode(_ image: StoreImage) -> [UInt8] {
         images.append(image)
         return bytes(images.count - 1)

@@ -217,6 +217,19 @@ import Testing
         #expect(node.tasks(id).count == 3)
     }
 
+    @Test func `a log of few but large entries is cut, too`() throws {
+        var node = try started()
+        node.codec.padding = 200_000
+        for round in 0..<24 { _ = try node.createService(NodeHarness.spec("web\(round)", replicas: 0)) }
+        node.codec.padding = 0
+        #expect(node.store.index < 1000)
+        #expect(node.disk.snapshotIndex > 0)
+        let index = node.disk.snapshotIndex
+        // What the log keeps for members that lag behind does not count again.
+        _ = try node.createService(NodeHarness.spec("last", replicas: 0))
+        #expect(node.disk.snapshotIndex == index)
+    }
+
     @Test func `a full log is cut and the node comes back from its snapshot`() throws {
         var node = try started()
         let id = try node.createService(NodeHarness.spec("web"))
