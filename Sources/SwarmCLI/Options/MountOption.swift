@@ -3,7 +3,6 @@ package import SwarmModel
 
 /// `--mount type=…,source=…,target=…,…`.
 package enum MountOption {
-    private static let types = ["volume", "bind", "tmpfs", "npipe", "cluster", "image"]
     private static let propagations = ["rprivate", "private", "rshared", "shared", "rslave", "slave"]
     private static let recursion = ["enabled", "disabled", "writable", "readonly"]
     /// Which type each kind of key belongs to.
@@ -34,13 +33,8 @@ package enum MountOption {
     private static func set(_ key: String, _ value: String, of mount: inout Mount) throws(SwarmError) {
         switch key {
         case "type":
-            let type = value.lowercased()
-            guard types.contains(type) else {
-                throw SwarmError(
-                    .invalidArgument,
-                    "invalid mount type '\(value)': it is one of \(types.joined(separator: ", "))")
-            }
-            mount.type = type
+            // The engine knows which types there are.
+            mount.type = value.lowercased()
         case "source", "src": mount.source = value
         case "target", "dst", "destination": mount.target = value
         case "readonly", "ro": mount.readOnly = try flag(key, value) ? true : nil

@@ -89,12 +89,18 @@ package enum PlacementPreferenceOption {
 
 /// `--generic-resource kind=N`.
 package enum GenericResourceOption {
+    /// The form alone; what stands after the sign is read with the rest of the service.
+    static let check: FlagCheck = { text throws(SwarmError) in
+        guard text.filter({ $0 == "=" }).count == 1 else { throw malformed(text) }
+    }
+
+    private static func malformed(_ text: String) -> SwarmError {
+        SwarmError(.invalidArgument, "invalid generic-resource format `\(text)` expected `name=value`")
+    }
+
     package static func parse(_ text: String) throws(SwarmError) -> DiscreteGenericResource {
         let (kind, value) = text.keyAndValue
-        guard let value, !kind.isEmpty, !value.isEmpty else {
-            throw SwarmError(
-                .invalidArgument, "invalid generic-resource format `\(text)` expected `name=value`")
-        }
+        guard let value, !kind.isEmpty, !value.isEmpty else { throw malformed(text) }
         guard let count = Int64(value) else {
             throw SwarmError(
                 .invalidArgument,

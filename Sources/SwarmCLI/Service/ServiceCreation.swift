@@ -107,7 +107,7 @@ package struct ServiceCreation: Sendable {
         default:
             throw SwarmError(
                 .invalidArgument,
-                "Unknown mode: \(name), only replicated, global, replicated-job and global-job supported")
+                "Unknown mode: \(name), only replicated and global supported")
         }
     }
 
@@ -131,13 +131,7 @@ package struct ServiceCreation: Sendable {
         if let text = flags.text("replicas-max-per-node") { placement.maxReplicas = try GoNumber.uint(text) }
         task.placement = placement
         var networks: [NetworkAttachmentConfig] = []
-        for text in flags.list("network") {
-            let network = references.network(try NetworkOption.parse(text))
-            guard !networks.contains(where: { $0.target == network.target }) else {
-                throw SwarmError(.invalidArgument, "service is already attached to network \(text)")
-            }
-            networks.append(network)
-        }
+        for text in flags.list("network") { networks.append(references.network(try NetworkOption.parse(text))) }
         if !networks.isEmpty { task.networks = networks.sorted { ($0.target ?? "") < ($1.target ?? "") } }
         if let driver = flags.text("log-driver") {
             task.logDriver = Driver(name: driver, options: Self.pairs(flags.list("log-opt")))

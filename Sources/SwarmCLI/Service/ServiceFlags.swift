@@ -45,7 +45,7 @@ package enum ServiceFlags {
             Flag("dns", addresses, "Set custom DNS servers"),
             Flag("dns-option", .list(), "Set DNS options"),
             Flag("dns-search", .list(check: OptionCheck.domain), "Set custom DNS search domains"),
-            Flag("generic-resource", .list(), "User defined resources"),
+            Flag("generic-resource", .list(check: GenericResourceOption.check), "User defined resources"),
             Flag("group", .list(), "Set one or more supplementary user groups for the container"),
             Flag("host", hosts, "Set one or more custom host-to-IP mappings (host:ip)"),
             Flag("mount", mounts, "Attach a filesystem mount to the service"),
@@ -82,7 +82,7 @@ package enum ServiceFlags {
                 "dns-search-add", .list(check: OptionCheck.domain), "Add or update a custom DNS search domain"
             ),
             Flag("dns-search-rm", .list(), "Remove a DNS search domain"),
-            Flag("generic-resource-add", .list(), "Add a Generic resource"),
+            Flag("generic-resource-add", .list(check: GenericResourceOption.check), "Add a Generic resource"),
             Flag("generic-resource-rm", .list(), "Remove a Generic resource"),
             Flag("group-add", .list(), "Add an additional supplementary user group to the container"),
             Flag(
@@ -136,7 +136,7 @@ package enum ServiceFlags {
             Flag("oom-score-adj", .int, "Tune host's OOM preferences (-1000 to 1000)"),
             Flag("read-only", .bool, "Mount the container's root filesystem as read only"),
             Flag(
-                "stop-grace-period", .positiveDuration,
+                "stop-grace-period", .duration,
                 "Time to wait before force killing a container (ns|us|ms|s|m|h)",
                 default: shown("10s")),
             Flag("stop-signal", .string, "Signal to stop the container"),
@@ -180,11 +180,11 @@ package enum ServiceFlags {
                 "Restart when condition is met (\"none\", \"on-failure\", \"any\")",
                 default: shown("\"any\"")),
             Flag(
-                "restart-delay", .positiveDuration, "Delay between restart attempts (ns|us|ms|s|m|h)",
+                "restart-delay", .duration, "Delay between restart attempts (ns|us|ms|s|m|h)",
                 default: shown("5s")),
             Flag("restart-max-attempts", .uint, "Maximum number of restarts before giving up"),
             Flag(
-                "restart-window", .positiveDuration,
+                "restart-window", .duration,
                 "Window used to evaluate the restart policy (ns|us|ms|s|m|h)"),
         ]
     }
@@ -196,7 +196,7 @@ package enum ServiceFlags {
         let title = isUpdate ? "Update" : "Rollback"
         return [
             Flag(
-                "\(prefix)-delay", .positiveDuration,
+                "\(prefix)-delay", .duration,
                 "Delay between \(isUpdate ? "updates" : "task rollbacks") (ns|us|ms|s|m|h)",
                 default: shown("0s")),
             Flag(
@@ -207,7 +207,7 @@ package enum ServiceFlags {
                 "Failure rate to tolerate during \(isUpdate ? "an update" : "a rollback")",
                 default: shown("0")),
             Flag(
-                "\(prefix)-monitor", .positiveDuration,
+                "\(prefix)-monitor", .duration,
                 "Duration after each task \(what) to monitor for failure (ns|us|ms|s|m|h)",
                 default: shown("5s")),
             Flag(

@@ -16,6 +16,35 @@ create --name nonode --constraint node.labels.disk==ssd busybox:latest sleep 10
 eventually 2 "no suitable node" told nonode 'no suitable node (scheduling constraints not satisfied on 1 node)'
 create --name large --reserve-memory 900g busybox:latest sleep 10
 eventually 2 "no resources" told large 'insufficient resources on 1 node'
+# ends SERVICE STATE WORDS OPTIONS...: its task ends so, as Docker Engine 20.10 has it.
+ends() {
+  local name=$1 state=$2 words=$3; shift 3
+  create --name "$name" --restart-condition none "$@"
+  eventually 3 "$name: $state, $words" ended "$name" "$state" "$words"
+}
+ended() { docker service ps --no-trunc --format '{{.CurrentState}}|{{.Error}}' "$1" | grep -F "$3" | grep -q "^$2"; }
+ends signal Rejected 'Invalid signal: FOO' --stop-signal FOO busybox:latest sleep 10
+ends added Rejected 'invalid CapAdd: unknown capability: "CAP_NOPE"' --cap-add NOPE busybox:latest sleep 10
+ends dropped Rejected 'invalid CapDrop: unknown capability: "CAP_NOPE"' --cap-drop NOPE busybox:latest sleep 10
+ends option Rejected "unknown log opt 'nope' for json-file log driver" --log-driver json-file --log-opt nope=1 busybox:latest true
+ends size Failed "failed to initialize logging driver: invalid size: 'x'" --log-driver json-file --log-opt max-size=x busybox:latest true
+ends logger Pending 'no suitable node (missing plugin on 1 node)' --log-driver journald busybox:latest true
+ends cpus Rejected "Range of CPUs is from 0.01 to $(nproc).00, as there are only $(nproc) CPUs available" --limit-cpu 500 busybox:latest true
+ends workdir Rejected "the working directory 'rel' is invalid, it needs to be an absolute path" --workdir rel busybox:latest true
+ends command Failed 'starting container failed: failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: exec: "nosuch": executable file not found in $PATH: unknown' busybox:latest nosuch
+ends user Failed 'starting container failed: unable to find user nobody2: no matching entries in passwd file' --user nobody2 busybox:latest true
+ends volume Pending 'missing plugin on 1 node' --mount type=volume,src=v1,dst=/x,volume-driver=nope busybox:latest true
+ends volopt Rejected 'create v2: invalid option: "nope"' --mount type=volume,src=v2,dst=/x,volume-opt=nope=1 busybox:latest true
+ends volbind Failed 'failed to mount local volume: mount /nowhere:' --mount type=volume,src=v3,dst=/x,volume-opt=type=none,volume-opt=o=bind,volume-opt=device=/nowhere busybox:latest true
+# A volume that is a mount: there while a task has it, gone after the last.
+create --name mounted --stop-grace-period 1s \
+  --mount type=volume,src=v4,dst=/x,volume-opt=type=tmpfs,volume-opt=device=tmpfs,volume-opt=o=size=1m busybox:latest sleep 100
+eventually 5 "the service with a mounted volume" runs mounted 1
+mounts() { nsenter -t "$(cat "$CLUSTER_DIR/n1/holder.pid")" -m grep -c "volumes/v4/_data tmpfs.*size=1024k" /proc/self/mounts; }
+is "mounts of the volume" 1 "$(mounts)"
+docker service rm mounted >/dev/null
+unmounted() { [ "$(mounts)" = 0 ]; }
+eventually 10 "the end of the volume's mount" unmounted
 cluster run 1 busybox nc -ll -p 9123 -e /bin/true </dev/null >/dev/null 2>&1 &
 holder=$!
 eventually 2 "another process to hold the port" bash -c "'$root/Scripts/cluster' run 1 ss -ltn | grep -q :9123"
@@ -43,6 +72,8 @@ refused 'cannot be less than 1ms' service create -d --name a --health-interval 1
 refused "port published with ingress mode can't be used with dnsrr mode" service create -d --name a --endpoint-mode dnsrr -p 9000:80 busybox
 refused 'duplicate published ports provided' service create -d --name a -p 9001:80 -p 9001:81 busybox
 refused 'is already in use by service' service create -d --name a -p 9123:80 busybox
+refused 'invalid MountType: "foo"' service create -d --name a --mount type=foo,dst=/x busybox
+refused 'TaskSpec: restart-window cannot be negative' service create -d --name a --restart-window -1s busybox
 refused 'already exists' service create -d --name full busybox
 refused 'expanding hostname failed' service create -d --name a --hostname '{{.Foo' busybox
 refused 'cannot be encrypted' network create -d overlay --opt encrypted a
