@@ -13,9 +13,12 @@ import Testing
 
 /// A runtime of the test's own with busybox in it; everything goes afterwards.
 func withRuntime(_ body: (ContainerdRuntimeService, RuntimeConfiguration) async throws -> Void) async throws {
-    let base = "/tmp/swarm-runtime-\(getpid())-\(UInt32.random(in: 0 ... .max))"
+    let name = "\(getpid())-\(UInt32.random(in: 0 ... .max))"
+    let base = "/tmp/swarm-runtime-" + name
     let configuration = RuntimeConfiguration(
-        dataDirectory: base + "/data", runDirectory: base + "/run", cgroupParent: "/swarm-test-\(getpid())")
+        dataDirectory: base + "/data", runDirectory: base + "/run",
+        // Of its own: other suites run at the same time.
+        cgroupParent: "/swarm-test-" + name)
     let runtime = try ContainerdRuntimeService(configuration: configuration, logger: Logger(label: "test"))
     try await runtime.start()
     var failure: (any Error)?
