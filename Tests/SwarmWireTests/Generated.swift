@@ -144,10 +144,10 @@ extension Generated {
         service.aliases = Dictionary(list { ($0.id(), $0.texts()) }) { _, last in last }
         service.networks = texts()
         service.ports = list { $0.port() }
-        service.remote = list {
+        service.endpoints = list {
             TaskEndpoint(
                 taskID: $0.id(), nodeID: $0.id(), taskName: $0.text(), containerID: $0.text(), hostname: $0.text(),
-                addresses: $0.addresses())
+                addresses: $0.addresses(), isServing: $0.flag(), nodeAddress: $0.flag() ? $0.address() : nil)
         }
         return service
     }
