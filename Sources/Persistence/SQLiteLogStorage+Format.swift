@@ -224,7 +224,8 @@ private enum EarlierLog {
         {
             let last = state.entries.last?.index ?? state.snapshotIndex
             guard case .integer(let index) = row[0], case .integer(let term) = row[1],
-                case .integer(let rawKind) = row[2], case .blob(let payload) = row[3], row[4] == checksum([index, term, rawKind], payload),
+                case .integer(let rawKind) = row[2], case .blob(let payload) = row[3],
+                row[4] == checksum([index, term, rawKind], payload),
                 let kind = UInt8(exactly: rawKind).flatMap(Entry.Kind.init(rawValue:))
             else { throw damaged(path, "entry after index \(last)") }
             let position = LogIndex(bitPattern: index)

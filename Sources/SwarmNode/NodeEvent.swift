@@ -27,7 +27,8 @@ package enum NodeEvent: Sendable {
     /// Asks for a moment at which this node's store is linearizable; answered by `.readable`.
     case read(ticket: UInt64)
     case planned(Plan)
-    /// Without its image a snapshot cannot be given to other managers.
+    /// Without its image a snapshot cannot be given to other managers. Not sent when storage did not save it, since it
+    /// has a newer one or the log was erased.
     case snapshotSaved(index: LogIndex, image: [UInt8] = [])
     case agent(AgentEvent)
     /// From a node whose certificate the transport has checked. Calls (`.request` and its answers) arrive once or

@@ -160,7 +160,7 @@ extension NodeMachine {
                 do throws(SwarmError) {
                     store = try codec.decodeImage(snapshot.image).store
                 } catch { return effects + [.fatal(error)] }
-                lastSnapshot = snapshot.index
+                (lastSnapshot, savingSnapshot) = (snapshot.index, nil)
                 affected.all = true
             case .entry:
                 switch applied.entry.kind {
@@ -241,7 +241,7 @@ extension NodeMachine {
         raft = RaftMachine(
             id: raft.id, voters: [], seed: generator.next(), configuration: setup.raft,
             firstSequence: raft.nextSequence)
-        (store, held, lastSnapshot, isSavingSnapshot) = (ObjectStore(), [], 0, false)
+        (store, held, lastSnapshot, savingSnapshot) = (ObjectStore(), [], 0, nil)
         isForced = false
         effects.append(.eraseLog(epoch: epoch))
         return effects + interpret(raft.receive(.recovered(RecoveredState()), at: now), at: now, time)

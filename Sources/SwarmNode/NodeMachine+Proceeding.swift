@@ -10,10 +10,10 @@ extension NodeMachine {
     mutating func proceed(at now: Instant, time: Timestamp) -> [NodeEffect] {
         var effects = forwardWaiting(at: now)
         if manager != nil { effects += lead(at: now, time: time) }
-        if !isSavingSnapshot, isManager, isLogLong || lacksImage,
+        if savingSnapshot == nil, isManager, isLogLong || lacksImage,
             let term = raft.log.term(at: store.index)
         {
-            isSavingSnapshot = true
+            savingSnapshot = store.index
             effects.append(
                 .saveSnapshot(store, index: store.index, term: term, raft.membership(at: store.index)))
         }

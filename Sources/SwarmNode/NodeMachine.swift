@@ -63,7 +63,8 @@ package struct NodeMachine: Sendable {
     /// What the log kept at the last snapshot, for members that lag behind.
     var bytesAtSnapshot = 0
     var recoveredIndex: LogIndex = 0
-    var isSavingSnapshot = false
+    /// The index of the snapshot that storage is writing; forgotten when another one replaces it or the log goes.
+    var savingSnapshot: LogIndex?
     var isForced: Bool
     var wasMember = false
     /// Its leader says that this node is not a manager, though its own log does not.
@@ -179,9 +180,8 @@ package struct NodeMachine: Sendable {
         case .read(let ticket): effects += read(ticket, at: now, time: time)
         case .planned(let result): accept(result)
         case .snapshotSaved(let index, let image):
-            // One of a log that was erased since counts for nothing.
-            guard isSavingSnapshot, index <= store.index else { break }
-            (isSavingSnapshot, lastSnapshot) = (false, index)
+            guard index == savingSnapshot else { break }
+            (savingSnapshot, lastSnapshot) = (nil, index)
             let saved: RaftEvent =
                 image.isEmpty ? .compacted(upTo: index) : .snapshotSaved(index: index, image: image)
             effects += interpret(raft.receive(saved, at: now), at: now, time)
