@@ -42,10 +42,10 @@ import Testing
         service.aliases = ["net": ["www"]]
         service.networks = ["net"]
         service.ports = [PortConfig(proto: "tcp", targetPort: 80, publishedPort: 8080, publishMode: "ingress")]
-        service.remote = [
+        service.endpoints = [
             TaskEndpoint(
                 taskID: "t9", nodeID: "n2", taskName: "web.9", containerID: "abc", hostname: "host",
-                addresses: ["net": IPv4Address(0x0A00_0009)])
+                addresses: ["net": IPv4Address(0x0A00_0009)], isServing: false, nodeAddress: IPv4Address(0xC612_000B))
         ]
         assignment.services = [service]
         assignment.tasks = tasks.map { number in
@@ -69,7 +69,7 @@ import Testing
         held.assignment.tasks.remove(at: 1)
         held.assignment.tasks[0].version.index = 90
         held.assignment.tasks[0].desiredState = .shutdown
-        held.assignment.services[0].remote = []
+        held.assignment.services[0].endpoints = []
         writing.save(held)
         await writing.shutdown()
         #expect(await store(Rings.first).load() == held)
