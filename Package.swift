@@ -31,6 +31,7 @@ let grpc: [Target.Dependency] = [
 
 let nio: [Target.Dependency] = [product("NIOCore", "swift-nio"), product("NIOPosix", "swift-nio")]
 let nioHTTP = product("NIOHTTP1", "swift-nio")
+let nioTLS = product("NIOTLS", "swift-nio")
 let nioSSL = product("NIOSSL", "swift-nio-ssl")
 let httpClient = product("AsyncHTTPClient", "async-http-client")
 
@@ -95,6 +96,10 @@ let modules: [Module] = [
         "SwarmWire", .adapter,
         ["SwarmCore", "SwarmModel", "Store", "Consensus", "Membership", "Dispatching", "SwarmNode"]),
     Module(
+        "Transport", .adapter,
+        ["SwarmCore", "SwarmModel", "Membership", "Consensus", "SwarmNode", "LibCrypto", "ClusterSecurity", "SwarmWire"],
+        nio + [nioTLS, nioSSL, logging]),
+    Module(
         "SwarmDaemon", .adapter,
         [
             "SwarmCore", "SwarmModel", "Store", "Consensus", "Ports", "SwarmNode", "Overlay", "NameService",
@@ -146,6 +151,14 @@ let tests: [(name: String, targets: [String], products: [Target.Dependency])] =
                 "SwarmWire", "SwarmCore", "SwarmModel", "Store", "Consensus", "Membership", "Dispatching", "SwarmNode",
             ],
             []
+        ),
+        (
+            "TransportTests",
+            [
+                "Transport", "SwarmWire", "SwarmCore", "SwarmModel", "Consensus", "Membership", "Dispatching",
+                "SwarmNode", "ClusterSecurity", "LibCrypto",
+            ],
+            nio + [nioTLS, nioSSL, logging]
         ),
         ("SwarmDaemonTests", ["SwarmDaemon", "SwarmCore", "SwarmModel", "SwarmNode"], []),
     ]

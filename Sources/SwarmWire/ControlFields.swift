@@ -92,7 +92,8 @@ extension WireReader {
             let version = try number()
             let (worker, manager) = (try flag(), try flag())
             return .updateSwarm(
-                version: version, try object(ClusterSpec.self), rotateWorkerToken: worker, rotateManagerToken: manager)
+                version: version, try object(ClusterSpec.self), rotateWorkerToken: worker,
+                rotateManagerToken: manager)
         case 4:
             let registryAuth = try optionalText()
             return .createService(try object(ServiceSpec.self), registryAuth: registryAuth)

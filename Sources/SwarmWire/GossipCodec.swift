@@ -65,7 +65,9 @@ package enum GossipCodec {
         var reader = WireReader(bytes, "an exchange of members")
         try reader.checkVersion()
         let from = try reader.text()
-        let members = try reader.list(each: 10, max: membersMax) { reader throws(SwarmError) in try reader.member() }
+        let members = try reader.list(each: 10, max: membersMax) { reader throws(SwarmError) in
+            try reader.member()
+        }
         try reader.end()
         return StateExchange(from: from, members: members)
     }
@@ -130,7 +132,9 @@ extension WireReader {
     fileprivate mutating func contact() throws(SwarmError) -> Contact {
         let address = try peerAddress()
         let code = try byte()
-        guard let role = MemberMetadata.Role(rawValue: code) else { throw damaged("role \(code) is not known") }
+        guard let role = MemberMetadata.Role(rawValue: code) else {
+            throw damaged("role \(code) is not known")
+        }
         return Contact(
             address: address,
             metadata: MemberMetadata(

@@ -134,7 +134,9 @@ extension WireReader {
         let version = try byte()
         guard version == PeerMessageCodec.version else { throw damaged("format \(version) is not known") }
         let code = try byte()
-        guard let kind = PeerMessageCodec.Kind(rawValue: code) else { throw damaged("kind \(code) is not known") }
+        guard let kind = PeerMessageCodec.Kind(rawValue: code) else {
+            throw damaged("kind \(code) is not known")
+        }
         return kind
     }
 

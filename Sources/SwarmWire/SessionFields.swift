@@ -235,20 +235,23 @@ extension WireReader {
     private mutating func serviceEndpoints() throws(SwarmError) -> ServiceEndpoints {
         var service = ServiceEndpoints(id: try text(), name: try text(), isRoundRobin: try flag())
         service.virtualIPs = try addresses()
-        let aliases = try list(each: 2) { reader throws(SwarmError) in (try reader.text(), try reader.texts()) }
+        let aliases = try list(each: 2) { reader throws(SwarmError) in (try reader.text(), try reader.texts())
+        }
         service.aliases = Dictionary(aliases) { _, last in last }
         service.networks = try texts()
         service.ports = try list { reader throws(SwarmError) in try reader.object(PortConfig.self) }
         service.remote = try list(each: 6) { reader throws(SwarmError) in
             TaskEndpoint(
                 taskID: try reader.text(), nodeID: try reader.text(), taskName: try reader.text(),
-                containerID: try reader.text(), hostname: try reader.text(), addresses: try reader.addresses())
+                containerID: try reader.text(), hostname: try reader.text(), addresses: try reader.addresses()
+            )
         }
         return service
     }
 
     private mutating func addresses() throws(SwarmError) -> [ObjectID: IPv4Address] {
-        let items = try list(each: 2) { reader throws(SwarmError) in (try reader.text(), try reader.address()) }
+        let items = try list(each: 2) { reader throws(SwarmError) in (try reader.text(), try reader.address())
+        }
         return Dictionary(items) { _, last in last }
     }
 

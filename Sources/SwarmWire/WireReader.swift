@@ -61,7 +61,9 @@ struct WireReader {
     /// A number of items that have at least so many bytes each.
     mutating func count(each bytesMin: Int) throws(SwarmError) -> Int {
         let value = try number()
-        guard value <= UInt64(remaining / max(bytesMin, 1)) else { throw damaged("a count is larger than its bytes") }
+        guard value <= UInt64(remaining / max(bytesMin, 1)) else {
+            throw damaged("a count is larger than its bytes")
+        }
         return Int(value)
     }
 
@@ -107,7 +109,8 @@ struct WireReader {
         let json = try blob()
         do { return try JSONDecoder().decode(type, from: Data(json)) } catch {
             throw SwarmError(
-                .invalidArgument, "a \(type) in \(what) cannot be read: do both nodes run one version of swarmd?",
+                .invalidArgument,
+                "a \(type) in \(what) cannot be read: do both nodes run one version of swarmd?",
                 cause: "\(error)")
         }
     }

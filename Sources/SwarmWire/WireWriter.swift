@@ -23,7 +23,9 @@ struct WireWriter {
 
     /// Eight bytes, big-endian: shorter than groups of seven bits for numbers without a pattern.
     mutating func word(_ value: UInt64) {
-        for shift in stride(from: 56, through: 0, by: -8) { bytes.append(UInt8(truncatingIfNeeded: value >> shift)) }
+        for shift in stride(from: 56, through: 0, by: -8) {
+            bytes.append(UInt8(truncatingIfNeeded: value >> shift))
+        }
     }
 
     mutating func text(_ value: String) {

@@ -47,9 +47,11 @@ import Testing
     @Test func `payloads of entries and pieces of snapshots are in the bytes as they are`() throws {
         let payload = Array("payload \u{0} \"raw\"".utf8)
         let append = RaftMessage.Body.append(
-            previousIndex: 1, previousTerm: 1, entries: [Entry(term: 1, index: 2, kind: .command, payload: payload)],
+            previousIndex: 1, previousTerm: 1,
+            entries: [Entry(term: 1, index: 2, kind: .command, payload: payload)],
             commit: 1, round: 1)
-        let bytes = try PeerMessageCodec.encode(.raft(RaftMessage(from: 1, to: 2, term: 1, body: append), epoch: 0))
+        let bytes = try PeerMessageCodec.encode(
+            .raft(RaftMessage(from: 1, to: 2, term: 1, body: append), epoch: 0))
         #expect(bytes.count < payload.count + 40)
         #expect(bytes.suffix(payload.count) == payload[...])
     }
@@ -95,7 +97,9 @@ import Testing
         for kind in 0..<Generated.gossipKinds {
             let bytes = GossipCodec.encode(generated.datagram(kind))
             for length in 0..<bytes.count {
-                #expect(throws: SwarmError.self) { try GossipCodec.decodeDatagram(Array(bytes.prefix(length))) }
+                #expect(throws: SwarmError.self) {
+                    try GossipCodec.decodeDatagram(Array(bytes.prefix(length)))
+                }
             }
             for index in bytes.indices {
                 var changed = bytes
@@ -119,7 +123,9 @@ import Testing
         for _ in 0..<20_000 {
             let bytes = generated.bytes(64)
             _ = reads(bytes)
-            for kind in PeerMessageCodec.Kind.allCases { _ = reads([PeerMessageCodec.version, kind.rawValue] + bytes) }
+            for kind in PeerMessageCodec.Kind.allCases {
+                _ = reads([PeerMessageCodec.version, kind.rawValue] + bytes)
+            }
             _ = try? GossipCodec.decodeDatagram([GossipCodec.version] + bytes)
             _ = try? GossipCodec.decodeExchange([GossipCodec.version] + bytes)
             _ = try? ErrorCodec.decode(bytes)

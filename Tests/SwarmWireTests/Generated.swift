@@ -42,7 +42,8 @@ struct Generated {
         Dictionary(list { ($0.text(), $0.text()) }) { _, last in last }
     }
     mutating func time() -> Timestamp {
-        flag() ? .zero : Timestamp(nanoseconds: Int64(below(2_000_000_000)) * 1_000_000_000 + Int64(below(999_999_999)))
+        let (seconds, rest) = (Int64(below(2_000_000_000)), Int64(below(999_999_999)))
+        return flag() ? .zero : Timestamp(nanoseconds: seconds * 1_000_000_000 + rest)
     }
     mutating func bytes(_ limit: Int = 40) -> [UInt8] {
         (0..<below(limit)).map { _ in UInt8.random(in: 0...255, using: &generator) }
@@ -68,7 +69,8 @@ extension Generated {
                 previousIndex: number(), previousTerm: number(),
                 entries: list {
                     Entry(
-                        term: $0.number(), index: $0.number(), kind: [.noop, .command, .configuration][$0.below(3)],
+                        term: $0.number(), index: $0.number(),
+                        kind: [.noop, .command, .configuration][$0.below(3)],
                         payload: $0.bytes())
                 },
                 commit: number(), round: number())
@@ -107,7 +109,8 @@ extension Generated {
 
     mutating func status() -> TaskStatus {
         TaskStatus(
-            timestamp: time(), state: TaskState.allCases[below(TaskState.allCases.count)], message: optional { $0.text() },
+            timestamp: time(), state: TaskState.allCases[below(TaskState.allCases.count)],
+            message: optional { $0.text() },
             err: optional { $0.text() },
             containerStatus: optional {
                 ContainerStatus(containerID: $0.text(), pid: $0.below(1000), exitCode: $0.below(256))
@@ -159,11 +162,13 @@ extension Generated {
     static let agentKinds = 4
     mutating func agentMessage(_ kind: Int) -> AgentMessage {
         switch kind {
-        case 0: .open(attempt: number(), held: Dictionary(list { ($0.key(), $0.number()) }) { _, last in last })
+        case 0:
+            .open(attempt: number(), held: Dictionary(list { ($0.key(), $0.number()) }) { _, last in last })
         case 1: .beat(session(), version: number())
         case 2: .resynchronize(session())
         default:
-            .statuses(session(), number: number(), Dictionary(list { ($0.id(), $0.status()) }) { _, last in last })
+            .statuses(
+                session(), number: number(), Dictionary(list { ($0.id(), $0.status()) }) { _, last in last })
         }
     }
 
@@ -185,7 +190,8 @@ extension Generated {
             [.held(attempt: number()), .nothing, .version(number())][below(3)]
         return AssignmentUpdate(
             session: session(), base: base, version: number(),
-            delta: AssignmentDelta(changed: [item(kind)] + list { $0.item($0.below(5)) }, removed: list { $0.key() }),
+            delta: AssignmentDelta(
+                changed: [item(kind)] + list { $0.item($0.below(5)) }, removed: list { $0.key() }),
             managers: texts())
     }
 }
@@ -195,7 +201,8 @@ extension Generated {
 extension Generated {
     mutating func networkSpec() -> NetworkSpec {
         NetworkSpec(
-            name: text(), labels: optional { $0.labels() }, driverConfiguration: optional { Driver(name: $0.text()) },
+            name: text(), labels: optional { $0.labels() },
+            driverConfiguration: optional { Driver(name: $0.text()) },
             attachable: optional { $0.flag() })
     }
     mutating func secretSpec() -> SecretSpec {
@@ -220,7 +227,8 @@ extension Generated {
         case 0: .initializeSwarm(initialization())
         case 1: .leaveSwarm(force: flag())
         case 2:
-            .updateSwarm(version: number(), clusterSpec(), rotateWorkerToken: flag(), rotateManagerToken: flag())
+            .updateSwarm(
+                version: number(), clusterSpec(), rotateWorkerToken: flag(), rotateManagerToken: flag())
         case 3: .createService(serviceSpec(), registryAuth: optional { $0.text() })
         case 4: .updateService(id: id(), version: number(), serviceSpec(), updateOptions())
         case 5: .removeService(id: text())
@@ -277,7 +285,8 @@ extension Generated {
             messages.append(
                 .request(
                     number: number(), request(kind),
-                    freshTokens: optional { JoinTokens(worker: $0.text(), manager: $0.text()) }, leader: leader()))
+                    freshTokens: optional { JoinTokens(worker: $0.text(), manager: $0.text()) },
+                    leader: leader()))
         }
         messages.append(.answer(number: number(), .success(.done)))
         messages.append(.answer(number: number(), .success(.created(id(), warnings: texts()))))
@@ -297,7 +306,8 @@ extension Generated {
         Contact(
             address: peerAddress(),
             metadata: MemberMetadata(
-                role: flag() ? .manager : .worker, addresses: texts(), dataPathAddress: text(), version: text()))
+                role: flag() ? .manager : .worker, addresses: texts(), dataPathAddress: text(),
+                version: text()))
     }
     mutating func claim() -> Claim {
         let content: Claim.Content =
