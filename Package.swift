@@ -102,7 +102,8 @@ let modules: [Module] = [
     Module(
         "SwarmDaemon", .adapter,
         [
-            "SwarmCore", "SwarmModel", "Store", "Consensus", "Ports", "SwarmNode", "Overlay", "NameService",
+            "Membership", "Dispatching", "ClusterSecurity", "LibCrypto", "Transport", "SwarmCore", "SwarmModel",
+            "Store", "Consensus", "Ports", "SwarmNode", "Overlay", "NameService",
             "Execution", "Allocation", "Persistence", "ContainerdRuntime", "LinuxNetwork", "DNSServer",
             "EngineHTTP", "DockerAPI", "CLinux",
         ],

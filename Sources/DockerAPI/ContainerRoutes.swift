@@ -114,7 +114,7 @@ extension EngineRoutes {
     }
 
     private func documents(_ list: [ContainerInfo]) async -> [ContainerDocuments] {
-        let store = await node.snapshot()
+        let store = await current()
         return list.map { info in
             let task = info.labels["com.docker.swarm.task.id"].flatMap { store.tasks[$0] }
             return ContainerDocuments(info: info, task: task, now: node.now())
@@ -201,7 +201,10 @@ extension EngineRoutes {
             .ok, headers: ["Content-Type": "application/json"],
             body: .stream { writer in
                 let code = try await runtime.wait(info.id, for: condition)
-                guard case .bytes(let line) = try Self.json(["StatusCode": .integer(Int64(code))] as JSONDocument).body
+                guard
+                    case .bytes(let line) = try Self.json(
+                        ["StatusCode": .integer(Int64(code))] as JSONDocument
+                    ).body
                 else { return }
                 try await writer.write(line)
             })

@@ -34,16 +34,13 @@ package struct EngineRoutes: Sendable {
         return .json(status, bytes: Array(try encoder.encode(value)))
     }
 
-    /// All objects, or a refusal when this node is in no swarm.
-    func managed() async throws(SwarmError) -> ObjectStore {
-        let store = await node.snapshot()
-        guard store.cluster != nil else {
-            throw SwarmError(
-                .unavailable,
-                "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect "
-                    + "this node to swarm and try again.")
-        }
-        return store
+    /// All objects as they are now, or a refusal when this node is no manager.
+    func managed() async throws(SwarmError) -> ObjectStore { try await node.read() }
+
+    /// As ``managed()``, and where that is refused what this node has: nothing on a worker, and what was agreed last on
+    /// a manager without a quorum.
+    func current() async -> ObjectStore {
+        do { return try await node.read() } catch { return await node.snapshot() }
     }
 
     // MARK: System
@@ -138,9 +135,11 @@ package struct EngineRoutes: Sendable {
             "LocalNodeState": .string(state.state.rawValue), "ControlAvailable": .bool(state.isManager),
             "Error": .string(state.error), "RemoteManagers": nil,
         ]
+        if state.state != .inactive {
+            swarm["RemoteManagers"] = .array(
+                state.remoteManagers.map { ["NodeID": .string($0.nodeID), "Addr": .string($0.address)] })
+        }
         guard let cluster = store.cluster else { return .object(swarm) }
-        swarm["RemoteManagers"] = .array(
-            state.remoteManagers.map { ["NodeID": .string($0.nodeID), "Addr": .string($0.address)] })
         swarm["Nodes"] = .integer(Int64(store.nodes.count))
         swarm["Managers"] = .integer(Int64(store.nodes.sorted.filter { $0.spec.role == "manager" }.count))
         swarm["Cluster"] = .value(Hidden.strip(cluster, showsTokens: false))
@@ -168,7 +167,9 @@ package struct EngineRoutes: Sendable {
                     // The stream ends with the time asked for, whether or not anything happens after it; what was
                     // kept from before is written first, as it waits in the stream already.
                     if let until {
-                        group.addTask { try await Task.sleep(for: max(until - node.now(), .milliseconds(50))) }
+                        group.addTask {
+                            try await Task.sleep(for: max(until - node.now(), .milliseconds(50)))
+                        }
                     }
                     try await group.next()
                     group.cancelAll()
@@ -228,7 +229,8 @@ enum Hidden {
 
     static func strip(_ cluster: Cluster, showsTokens: Bool) -> Cluster {
         var cluster = cluster
-        cluster.rootKey = nil
+        (cluster.rootKey, cluster.rootCertificates) = (nil, nil)
+        (cluster.gossipKeys, cluster.gossipKeysChangedAt) = (nil, nil)
         if !showsTokens { cluster.joinTokens = nil }
         return cluster
     }

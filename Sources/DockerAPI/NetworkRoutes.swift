@@ -35,7 +35,7 @@ extension EngineRoutes {
             if let local = PredefinedNetwork.name(argument) {
                 return try Self.json(Self.local(local))
             }
-            return try Self.json(Self.document(try await findNetwork(argument), tasks: await node.snapshot()))
+            return try Self.json(Self.document(try await findNetwork(argument), tasks: await current()))
         }
         router.on(.POST, "/networks/create") { try await createNetwork($0) }
         router.on(.POST, "/networks/prune") { try await pruneNetworks($0) }
@@ -54,7 +54,7 @@ extension EngineRoutes {
     /// Removes the swarm's networks that nothing uses, as `docker network prune` asks for.
     private func pruneNetworks(_ request: Request) async throws -> Response {
         let filters = try request.filters(["until", "label", "label!"])
-        let store = await node.snapshot()
+        let store = await current()
         let until = filters["until"]?.first.flatMap(Self.seconds)
         var removed: [JSONDocument] = []
         for network in store.networks.sorted where network.spec.ingress != true {
@@ -79,13 +79,13 @@ extension EngineRoutes {
     }
 
     private func findNetwork(_ argument: String) async throws(SwarmError) -> Network {
-        let store = await node.snapshot()
+        let store = await current()
         return try Lookup.find(argument, "network", in: store.networks.sorted) { $0.spec.name }
     }
 
     private func listNetworks(_ request: Request) async throws -> Response {
         let filters = try request.filters(["driver", "id", "label", "name", "scope", "type", "dangling"])
-        let store = await node.snapshot()
+        let store = await current()
         let wantsSwarm = filters["scope"].map { $0.contains("swarm") } ?? true
         let wantsLocal = filters["scope"].map { $0.contains("local") } ?? true
         var answer: [JSONDocument] = []
@@ -98,7 +98,8 @@ extension EngineRoutes {
             else { continue }
             answer.append(Self.document(network, tasks: store))
         }
-        for name in PredefinedNetwork.names where wantsLocal && filters["label"] == nil && filters["id"] == nil {
+        for name in PredefinedNetwork.names
+        where wantsLocal && filters["label"] == nil && filters["id"] == nil {
             guard filters["name"].map({ $0.contains { name.contains($0) } }) ?? true,
                 filters["driver"].map({ $0.contains(name == "none" ? "null" : name) }) ?? true
             else { continue }
@@ -109,7 +110,8 @@ extension EngineRoutes {
 
     private static func local(_ name: String) -> JSONDocument {
         [
-            "Name": .string(name), "Id": .string(PredefinedNetwork.identifier(of: name)), "Created": .time(nil),
+            "Name": .string(name), "Id": .string(PredefinedNetwork.identifier(of: name)),
+            "Created": .time(nil),
             "Scope": "local",
             "Driver": .string(name == "none" ? "null" : name), "EnableIPv4": true, "EnableIPv6": false,
             "IPAM": ["Driver": "default", "Options": nil, "Config": []], "Internal": false,

@@ -35,7 +35,7 @@ extension EngineRoutes {
         }
         router.on(.GET, "/services/{id}/logs") { request in
             let service = try await findService(request.capture("id"))
-            let tasks = await node.snapshot().tasks(ofService: service.id)
+            let tasks = await current().tasks(ofService: service.id)
             return try await logs(of: tasks, request)
         }
     }

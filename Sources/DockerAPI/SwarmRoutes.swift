@@ -19,12 +19,20 @@ private struct InitBody: Decodable {
     var Spec: ClusterSpec?
 }
 
+/// `POST /swarm/join`'s body.
+private struct JoinBody: Decodable {
+    var ListenAddr: String?
+    var AdvertiseAddr: String?
+    var DataPathAddr: String?
+    var RemoteAddrs: [String]?
+    var JoinToken: String?
+    var Availability: String?
+}
+
 extension EngineRoutes {
     func addSwarm(_ router: inout Router) {
         router.on(.POST, "/swarm/init") { try await initialize($0) }
-        router.on(.POST, "/swarm/join") { _ in
-            throw SwarmError(.unimplemented, "this release of swarmd runs swarms of one node: joining is not supported")
-        }
+        router.on(.POST, "/swarm/join") { try await join($0) }
         router.on(.POST, "/swarm/leave") { request in
             _ = try await node.submit(.leaveSwarm(force: request.flag("force")))
             return Response(.ok)
@@ -85,14 +93,7 @@ extension EngineRoutes {
             throw SwarmError(.invalidArgument, "invalid ListenAddr \"\": invalid empty address")
         }
         var advertise = body.AdvertiseAddr ?? ""
-        if advertise.isEmpty { advertise = node.facts.defaultAddress }
-        let host = advertise.split(separator: ":").first.map(String.init) ?? ""
-        guard let address = IPv4Address(host), address.value != 0 else {
-            throw SwarmError(
-                .invalidArgument,
-                "advertise address must be a non-zero IP address or network interface (with optional port number)"
-            )
-        }
+        if advertise.isEmpty, body.ForceNewCluster != true { advertise = node.facts.defaultAddress }
         var asked = SwarmInitialization(listenAddress: listen, advertiseAddress: advertise)
         asked.dataPathAddress = body.DataPathAddr ?? ""
         asked.dataPathPort = body.DataPathPort ?? 0
@@ -115,5 +116,26 @@ extension EngineRoutes {
             return Response(.ok)
         }
         return .json(.ok, JSONText.quoted(id))
+    }
+
+    private func join(_ request: Request) async throws -> Response {
+        let body = try await request.decode(JoinBody.self)
+        let listen = body.ListenAddr ?? ""
+        guard !listen.isEmpty else {
+            throw SwarmError(.invalidArgument, "invalid ListenAddr \"\": invalid empty address")
+        }
+        guard let remotes = body.RemoteAddrs, !remotes.isEmpty else {
+            throw SwarmError(.invalidArgument, "at least 1 RemoteAddr is required to join")
+        }
+        let availability = body.Availability ?? ""
+        guard ["", "active", "pause", "drain"].contains(availability) else {
+            throw SwarmError(.unknown, "invalid Availability: \"\(availability)\"")
+        }
+        try await node.join(
+            SwarmJoining(
+                listenAddress: listen, advertiseAddress: body.AdvertiseAddr ?? "",
+                dataPathAddress: body.DataPathAddr ?? "", remoteAddresses: remotes,
+                joinToken: body.JoinToken ?? "", availability: availability))
+        return Response(.ok)
     }
 }

@@ -1,15 +1,16 @@
-import FoundationEssentials
+import ClusterSecurity
+import LibCrypto
 import Store
 import SwarmCore
 import SwarmModel
 import SwarmNode
 
 /// The objects that a new swarm begins with: itself, its first node and the routing mesh.
-enum FirstObjects {
-    static let clusterPort = 2377
-
-    static func make(
-        _ asked: SwarmInitialization, _ identity: NodeIdentity, _ facts: NodeFacts,
+enum ClusterObjects {
+    static func first(
+        _ asked: SwarmInitialization, _ record: NodeRecord, clusterID: String,
+        authority: CertificateAuthority,
+        tokens: JoinTokenPair, gossipKey: SealingKey, _ facts: NodeFacts,
         using generator: inout some RandomNumberGenerator
     ) throws(SwarmError) -> [StoreAction] {
         let availability = asked.availability.isEmpty ? "active" : asked.availability
@@ -19,59 +20,82 @@ enum FirstObjects {
         var spec = asked.spec
         spec.name = "default"
         try spec.validate()
-        var cluster = Cluster(id: Identifier.random(using: &generator))
+        var cluster = Cluster(id: clusterID)
         cluster.spec = spec.withDefaults()
         cluster.defaultAddrPool = asked.defaultAddressPool.isEmpty ? nil : asked.defaultAddressPool
         cluster.subnetSize = asked.subnetSize == 0 ? 24 : asked.subnetSize
-        cluster.dataPathPort = asked.dataPathPort == 0 ? 4789 : asked.dataPathPort
-        cluster.joinTokens = JoinToken.pair(using: &generator)
-        var node = Node(id: identity.nodeID)
+        cluster.dataPathPort = UInt32(record.dataPathPort)
+        cluster.joinTokens = JoinTokens(worker: tokens.worker.text, manager: tokens.manager.text)
+        cluster.tlsInfo = TLSInfo(authority.root)
+        cluster.rootCertificates = String(decoding: authority.certificatesPEM, as: UTF8.self)
+        cluster.rootKey = String(decoding: authority.keyPEM, as: UTF8.self)
+        cluster.gossipKeys = [GossipKeys.text(gossipKey)]
+        var node = Node(id: record.nodeID)
         node.spec = NodeSpec(role: "manager", availability: availability)
-        node.description = NodeDescription(
-            hostname: facts.hostname, platform: Platform(architecture: facts.architecture, os: "linux"),
-            resources: Resources(
-                nanoCPUs: Int64(facts.cpuCount) * 1_000_000_000, memoryBytes: facts.memoryBytes),
-            engine: EngineDescription(engineVersion: facts.version))
-        node.status = NodeStatus(state: "ready", addr: host(of: identity.advertiseAddress))
+        node.description = facts.description(TLSInfo(authority.root))
+        node.status = NodeStatus(state: "ready", addr: HostAndPort.host(of: record.advertiseAddress))
         node.managerStatus = ManagerStatus(
-            leader: true, reachability: "reachable", addr: managerAddress(identity.advertiseAddress))
+            leader: true, reachability: "reachable", addr: record.advertiseAddress)
         var ingress = Network(id: Identifier.random(using: &generator))
         ingress.spec = NetworkSpec(
             name: "ingress", labels: [:], driverConfiguration: Driver(name: "overlay"), ingress: true,
             ipamOptions: IPAM(driver: Driver(name: "default")), scope: "swarm")
         return [.create(.cluster(cluster)), .create(.node(node)), .create(.network(ingress))]
     }
+}
 
-    static func host(of address: String) -> String {
-        address.split(separator: ":").first.map(String.init) ?? address
-    }
-    static func managerAddress(_ address: String) -> String {
-        address.contains(":") ? address : "\(address):\(clusterPort)"
+extension NodeFacts {
+    /// What this machine says of itself in the store.
+    func description(_ tlsInfo: TLSInfo) -> NodeDescription {
+        NodeDescription(
+            hostname: hostname, platform: Platform(architecture: architecture, os: "linux"),
+            resources: Resources(nanoCPUs: Int64(cpuCount) * 1_000_000_000, memoryBytes: memoryBytes),
+            engine: EngineDescription(engineVersion: version), tlsInfo: tlsInfo)
     }
 }
 
-/// Join tokens in Docker's form: `SWMTKN-1-` digest `-` secret.
-enum JoinToken {
-    static func pair(using generator: inout some RandomNumberGenerator) -> JoinTokens {
-        let digest = Identifier.random(using: &generator) + Identifier.random(using: &generator)
-        return JoinTokens(
-            worker: "SWMTKN-1-\(digest)-\(Identifier.random(using: &generator))",
-            manager: "SWMTKN-1-\(digest)-\(Identifier.random(using: &generator))")
+extension TLSInfo {
+    /// The root that certificates lead to, as `GET /swarm` and `GET /nodes` show it.
+    init(_ root: X509Certificate) {
+        func text(_ bytes: [UInt8]) -> String { String(decoding: Base64.encode(bytes), as: UTF8.self) }
+        self.init(
+            trustRoot: String(decoding: root.pem, as: UTF8.self), certIssuerSubject: text(root.subject.der),
+            certIssuerPublicKey: text(root.publicKey))
     }
 }
 
-/// Directories of state, readable by root only.
-enum StateDirectory {
-    static func make(_ path: String) throws(SwarmError) {
-        do {
-            try FileManager.default.createDirectory(
-                atPath: path, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
-        } catch { throw SwarmError(.internal, "directory \(path) cannot be made", cause: "\(error)") }
+/// Keys of the gossip as texts: in the store, in a grant, and sealed on this node's disk.
+enum GossipKeys {
+    static func text(_ key: SealingKey) -> String {
+        String(decoding: Base64.encode(key.bytes), as: UTF8.self)
     }
 
-    static func remove(_ path: String) throws(SwarmError) {
-        do { try FileManager.default.removeItem(atPath: path) } catch {
-            throw SwarmError(.internal, "directory \(path) cannot be removed", cause: "\(error)")
+    static func ring(_ texts: [String]) throws(SwarmError) -> KeyRing {
+        let keys = texts.compactMap { Base64.decode(Array($0.utf8)).flatMap(SealingKey.init(bytes:)) }
+        guard let first = keys.first, keys.count == texts.count else {
+            throw SwarmError(.internal, "the swarm's gossip keys are not readable")
         }
+        return KeyRing(purpose: .gossip, primary: first, older: Array(keys.dropFirst()))
+    }
+
+    static func sealed(_ texts: [String], with ring: KeyRing) -> [String] {
+        texts.map { String(decoding: Base64.encode(ring.seal(Array($0.utf8))), as: UTF8.self) }
+    }
+
+    static func opened(_ sealed: [String], with ring: KeyRing, of path: String) throws(SwarmError) -> [String]
+    {
+        var texts: [String] = []
+        for text in sealed {
+            do throws(SealError) {
+                texts.append(
+                    String(decoding: try ring.open(Base64.decode(Array(text.utf8)) ?? []), as: UTF8.self))
+            } catch {
+                throw SwarmError(
+                    .internal,
+                    "\(path): the gossip keys do not open with this node's storage key; restore the "
+                        + "directory as a whole, or remove it and join again", cause: "\(error)")
+            }
+        }
+        return texts
     }
 }

@@ -62,6 +62,7 @@ package enum Daemon {
         }
         try await serving.value
         stop.cancel()
+        await driver.handOver()
         await names.shutdown()
         await service.shutdown(everything: false)
         await network.shutdown(removeEverything: false)

@@ -14,6 +14,10 @@ package struct DaemonConfiguration: Sendable, Equatable {
     package var logLevel = "info"
     /// `HOST`, `HOST:PORT` or networks: registries without a trusted certificate. All places' values add up.
     package var insecureRegistries: [String] = []
+    /// UDP and TCP.
+    package var gossipPort: UInt16 = 7946
+    /// How quickly silence counts as death: `lan`, `wan`, or `local` for nodes of one machine.
+    package var gossipProfile = GossipProfile.lan
     /// Removes containers, namespaces and state, then ends.
     package var removesEverything = false
 
@@ -22,6 +26,8 @@ package struct DaemonConfiguration: Sendable, Equatable {
     /// Keys as the environment and the file name them; flags are the same in lower case with dashes.
     private static let keys = [
         "DATA_DIR", "RUN_DIR", "HOST", "CONTAINERD", "CGROUP_PARENT", "LOG_LEVEL", "INSECURE_REGISTRY",
+        "GOSSIP_PORT",
+        "GOSSIP_PROFILE",
     ]
 
     /// - Throws: `.invalidArgument` with the name of a key that is not known.
@@ -77,6 +83,17 @@ package struct DaemonConfiguration: Sendable, Equatable {
         case "INSECURE_REGISTRY":
             let entries = value.split(whereSeparator: { $0 == "," || $0 == " " }).map(String.init)
             insecureRegistries += entries
+        case "GOSSIP_PORT":
+            guard let port = UInt16(value), port > 0 else {
+                throw SwarmError(.invalidArgument, "gossip port \(value) in \(place): must be 1 to 65535")
+            }
+            gossipPort = port
+        case "GOSSIP_PROFILE":
+            guard let profile = GossipProfile(rawValue: value) else {
+                throw SwarmError(
+                    .invalidArgument, "gossip profile \(value) in \(place): must be lan, wan or local")
+            }
+            gossipProfile = profile
         default:
             let known = Self.keys.map { "SWARMD_" + $0 }.joined(separator: ", ")
             throw SwarmError(
@@ -85,4 +102,9 @@ package struct DaemonConfiguration: Sendable, Equatable {
     }
 
     var socketPath: String { String(host.dropFirst("unix://".count)) }
+}
+
+/// The network that gossip is tuned for.
+package enum GossipProfile: String, Sendable {
+    case lan, wan, local
 }

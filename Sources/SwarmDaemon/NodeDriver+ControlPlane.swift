@@ -1,4 +1,7 @@
+import ClusterSecurity
 import ContainerdRuntime
+import Dispatching
+import LibCrypto
 package import Ports
 import Store
 package import SwarmCore
@@ -12,20 +15,39 @@ extension NodeDriver: ControlPlane {
         case .initializeSwarm(let asked): return try await initialize(asked)
         case .leaveSwarm(let force): return try await leave(force: force)
         default:
-            var generator = SystemRandomNumberGenerator()
-            let tokens = JoinToken.pair(using: &generator)
+            guard machine?.isManager ?? true else { throw SwarmError(.unavailable, SwarmText.worker) }
+            let tokens = try freshTokens()
             return try await write { .request(ticket: $0, request, freshTokens: tokens) }
         }
     }
 
+    /// For a rotation; drawn here, since the machine has no secure generator.
+    private func freshTokens() throws(SwarmError) -> JoinTokens? {
+        guard let text = machine?.store.cluster?.tlsInfo.trustRoot,
+            let root = try CertificateKeeping.certificates(text).first
+        else { return nil }
+        var generator = SecureRandom()
+        let pair = JoinTokenPair(root: root, using: &generator)
+        return JoinTokens(worker: pair.worker.text, manager: pair.manager.text)
+    }
+
     package func localState() -> LocalSwarmState {
         var state = LocalSwarmState()
-        guard let identity else { return state }
-        state.state = .active
-        state.nodeID = identity.nodeID
-        state.nodeAddress = FirstObjects.host(of: identity.advertiseAddress)
-        state.isManager = true
-        state.remoteManagers = [(identity.nodeID, FirstObjects.managerAddress(identity.advertiseAddress))]
+        guard let record = swarm?.record, let machine else {
+            if isChangingSwarm { state.state = .pending }
+            return state
+        }
+        state.state =
+            machine.isManager || machine.session.session != nil || machine.session.assignment != nil
+            ? .active : .pending
+        state.nodeID = record.nodeID
+        state.nodeAddress = HostAndPort.host(of: record.advertiseAddress)
+        state.isManager = machine.isManager
+        var managers = knownPeers(machine).filter(\.isManager)
+        if managers.isEmpty, !machine.isManager { managers = record.peers.filter(\.isManager) }
+        state.remoteManagers = managers.compactMap { peer in peer.addresses.first.map { (peer.nodeID, $0) } }
+        if machine.isManager { state.remoteManagers.append((record.nodeID, record.advertiseAddress)) }
+        state.remoteManagers.sort { $0.nodeID < $1.nodeID }
         return state
     }
 

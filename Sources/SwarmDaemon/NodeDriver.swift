@@ -1,45 +1,62 @@
-import Allocation
 import CLinux
+import ClusterSecurity
 import Consensus
 import ContainerdRuntime
 import DNSServer
-import Execution
 import LinuxNetwork
 import Logging
+import Membership
 import Overlay
+import Persistence
 import Ports
 package import Store
-import SwarmCore
+package import SwarmCore
 package import SwarmModel
 package import SwarmNode
+import Transport
 
-/// Interprets the node machine's effects: disk, planner, runtime, kernel, names. It decides nothing itself.
+/// Interprets the node machine's effects: disk, wire, planner, runtime, kernel, names. It decides nothing itself.
 package actor NodeDriver {
     /// Container operations at once; starts beyond it wait their turn.
-    private static let operationsMax = 16
+    static let operationsMax = 16
+    /// Messages of peers that wait for their turn; the newest beyond it are dropped, as a network may.
+    static let inboxMax = 8192
+    /// Between two looks at what changes slowly: certificates, known peers.
+    static let housekeepingInterval: Duration = .seconds(2)
+    static let repairInterval: Duration = .seconds(30)
 
     let configuration: DaemonConfiguration
     package nonisolated let facts: NodeFacts
     nonisolated let service: ContainerdRuntimeService
     nonisolated let hub = EventHub()
     nonisolated let logger: Logger
-    private let network: KernelNetwork
-    private let names: NameServer
-    private let codec = JSONObjectCodec()
-    private var machine: NodeMachine?
-    private var storage: LogWriter?
-    private var batches: AsyncStream<LogBatch>.Continuation?
-    /// Counts swarms: answers to effects of a former one are ignored.
-    private var epoch = 0
+    let network: KernelNetwork
+    let names: NameServer
+    nonisolated let codec = JSONObjectCodec()
+    var machine: NodeMachine?
+    var swarm: SwarmParts?
+    /// Counts memberships: answers to effects of a former one are ignored.
+    var generation = 0
     private var timer: Task<Void, Never>?
     private var waiters: [UInt64: CheckedContinuation<Result<ControlResponse, SwarmError>, Never>] = [:]
+    private var readers: [UInt64: CheckedContinuation<Result<ObjectStore, SwarmError>, Never>] = [:]
     private var nextTicket: UInt64 = 0
-    private(set) var identity: NodeIdentity?
-    private var operations: [@Sendable () async -> Void] = []
-    private var runningOperations = 0
-    private var wantedNetwork: (DesiredNetworking, NameSpaceView, version: UInt64)?
-    private var isApplyingNetwork = false
-    private var emptied: [CheckedContinuation<Void, Never>] = []
+    /// Who waits for the machine to come to a state.
+    private var watchers: [Int: (until: @Sendable (NodeMachine) -> Bool, CheckedContinuation<Bool, Never>)] =
+        [:]
+    private var nextWatcher = 0
+    /// Set while this node joins or leaves: one at a time.
+    var isChangingSwarm = false
+    var certificates = CertificateKeeping()
+    /// Why the log cannot be written at present.
+    var diskTrouble: SwarmError?
+    /// What nodes with expired certificates are to sign, by the moment it was made.
+    var challenges: [[UInt8]: Instant] = [:]
+
+    var operations: [@Sendable () async -> Void] = []
+    var runningOperations = 0
+    var wantedNetwork: (DesiredNetworking, NameSpaceView, version: UInt64)?
+    var isApplyingNetwork = false
 
     init(
         configuration: DaemonConfiguration, facts: NodeFacts, service: ContainerdRuntimeService,
@@ -49,18 +66,23 @@ package actor NodeDriver {
         (self.network, self.names, self.logger) = (network, names, logger)
     }
 
-    private nonisolated var stateDirectory: String { configuration.dataDirectory + "/swarm" }
-    private nonisolated var identityPath: String { stateDirectory + "/node.json" }
+    nonisolated var paths: StatePaths { StatePaths(directory: configuration.dataDirectory + "/swarm") }
 
     /// Takes up the swarm that this node was part of, if any, and follows its containers.
     func start() async throws(SwarmError) {
         // Listens before it looks: what happens in between is not lost, and what is told twice changes nothing.
         let events = await service.events()
-        if let identity = try NodeIdentity.load(from: identityPath) { try await resume(identity) }
+        try await takeUp()
         Task { for await event in events { self.observe(event) } }
         Task {
             while !Task.isCancelled {
-                try? await Task.sleep(for: .seconds(30))
+                try? await Task.sleep(for: Self.housekeepingInterval)
+                self.keepHouse()
+            }
+        }
+        Task {
+            while !Task.isCancelled {
+                try? await Task.sleep(for: Self.repairInterval)
                 _ = await self.network.repair()
                 clinux_trim_heap()
             }
@@ -72,48 +94,16 @@ package actor NodeDriver {
         step(.agent(.container(event)))
     }
 
-    private func resume(_ identity: NodeIdentity) async throws(SwarmError) {
-        let storage = try LogWriter(path: stateDirectory + "/raft.db")
-        let recovered = try await storage.recover()
-        epoch += 1
-        (self.storage, self.identity) = (storage, identity)
-        startWriter(storage)
-        var agentFacts = AgentFacts(
-            hostname: facts.hostname, namespaceDirectory: configuration.runDirectory + "/network/netns")
-        agentFacts.mtu = 1450
-        var generator = SystemRandomNumberGenerator()
-        machine = NodeMachine(
-            nodeID: identity.nodeID, agentFacts: agentFacts,
-            allocationFacts: AllocationFacts(hostRoutes: network.hostRoutes()), codec: codec,
-            seed: generator.next())
-        step(.recovered(recovered))
-        step(.agent(.found(try await service.containers())))
-    }
-
-    private func startWriter(_ storage: LogWriter) {
-        let (stream, continuation) = AsyncStream.makeStream(of: LogBatch.self)
-        batches = continuation
-        let epoch = self.epoch
-        Task {
-            for await batch in stream {
-                do throws(SwarmError) {
-                    try await storage.persist(batch)
-                    self.step(.persisted(sequence: batch.sequence), of: epoch)
-                } catch { self.giveUp(error) }
-            }
-        }
-    }
-
     /// The log can no longer be trusted to keep what was acknowledged: stopping is the only safe thing.
-    private func giveUp(_ error: SwarmError) {
+    func giveUp(_ error: SwarmError) {
         logger.critical("the log cannot be written or read; swarmd stops", metadata: ["error": "\(error)"])
         DaemonProcess.exit(code: 1)
     }
 
     // MARK: Stepping
 
-    func step(_ event: NodeEvent, of epoch: Int) {
-        guard epoch == self.epoch else { return }
+    func step(_ event: NodeEvent, of generation: Int) {
+        guard generation == self.generation else { return }
         step(event)
     }
 
@@ -123,200 +113,92 @@ package actor NodeDriver {
         self.machine = nil
         let effects = machine.receive(event, at: SystemClock.now(), time: SystemClock.timestamp())
         let deadline = machine.nextDeadline(now: SystemClock.now(), time: SystemClock.timestamp())
-        let isEmpty = machine.agent.isEmpty
+        // A node that agrees with itself alone has all of it in its log.
+        let held = machine.voters.count > 1 || !machine.isManager ? machine.takeAssignment() : nil
         self.machine = machine
         for effect in effects { perform(effect) }
-        if isEmpty {
-            for waiter in emptied { waiter.resume() }
-            emptied = []
+        if let held { swarm?.agentState.save(held) }
+        noticeRole()
+        for (key, watcher) in watchers where watcher.until(machine) {
+            watchers[key] = nil
+            watcher.1.resume(returning: true)
         }
         timer?.cancel()
         guard let deadline else { return }
-        let epoch = self.epoch
+        let generation = self.generation
         timer = Task {
             try? await Task.sleep(for: max(deadline, .milliseconds(1)))
             guard !Task.isCancelled else { return }
-            self.step(.deadlineReached, of: epoch)
+            self.step(.deadlineReached, of: generation)
         }
     }
 
+    /// Waits until the machine is as wanted; false when it was not in that time, or this node left its swarm.
+    func wait(
+        upTo limit: Duration, until isWanted: @escaping @Sendable (NodeMachine) -> Bool
+    ) async -> Bool {
+        guard let machine else { return false }
+        if isWanted(machine) { return true }
+        nextWatcher += 1
+        let key = nextWatcher
+        let timeout = Task {
+            try? await Task.sleep(for: limit)
+            self.giveUpWatching(key)
+        }
+        let isReached = await withCheckedContinuation { watchers[key] = (isWanted, $0) }
+        timeout.cancel()
+        return isReached
+    }
+
+    private func giveUpWatching(_ key: Int) { watchers.removeValue(forKey: key)?.1.resume(returning: false) }
+
     private func perform(_ effect: NodeEffect) {
-        let epoch = self.epoch
+        let generation = self.generation
         switch effect {
-        case .persist(let batch): batches?.yield(batch)
+        case .persist(let batch): swarm?.log.append(batch)
         case .plan(let store, let facts, let seed):
             Task.detached {
                 let plan = Planner.plan(store, at: SystemClock.timestamp(), facts: facts, seed: seed)
-                await self.step(.planned(plan), of: epoch)
+                await self.step(.planned(plan), of: generation)
             }
-        case .saveSnapshot(let store, let index, let term, _):
-            guard let storage else { return }
+        case .saveSnapshot(let store, let index, let term, let configuration):
+            guard let log = swarm?.log else { return }
+            let logGeneration = log.generation
             Task.detached {
-                let image = JSONObjectCodec().encode(StoreImage(store))
+                let image = self.codec.encode(StoreImage(store))
                 do throws(SwarmError) {
-                    try await storage.saveSnapshot(index: index, term: term, image: image)
-                    await self.step(.snapshotSaved(index: index, image: image), of: epoch)
-                } catch { await self.giveUp(error) }
+                    let isSaved = try await log.saveSnapshot(
+                        index: index, term: term, configuration: configuration, image: image,
+                        generation: logGeneration)
+                    guard isSaved else { return }
+                    await self.step(.snapshotSaved(index: index, image: image), of: generation)
+                } catch { await self.snapshotFailed(error, of: generation) }
             }
         case .respond(let ticket, let result): waiters.removeValue(forKey: ticket)?.resume(returning: result)
+        case .readable(let ticket, let result): readers.removeValue(forKey: ticket)?.resume(returning: result)
         case .committed(let commit): publish(commit)
-        // A node alone has nobody to send to and reads what it has.
-        case .readable, .send, .gossip, .eraseLog, .removedFromCluster: break
+        case .send(let message, let route): transmit(message, to: route)
+        case .gossip(let effect): gossip(effect)
+        case .eraseLog(let epoch): eraseLog(epoch)
+        case .removedFromCluster:
+            logger.warning("this node was removed from the swarm; it leaves")
+            Task { _ = try? await self.leave(force: true) }
         case .fatal(let error): giveUp(error)
         case .agent(let effect): perform(effect)
         }
     }
 
-    private func perform(_ effect: AgentEffect) {
-        let service = self.service
-        switch effect {
-        case .ensureImage(let task, let image, let auth):
-            run(task, .ensureImage, .imageReady) { () throws(SwarmError) in
-                try await service.ensureImage(image, registryAuth: auth)
-            }
-        case .createContainer(let task, let request):
-            run(task, .createContainer, .created) { () throws(SwarmError) in try await service.create(request)
-            }
-        case .startContainer(let task, let id):
-            let epoch = self.epoch
-            enqueue {
-                do throws(SwarmError) {
-                    let pid = try await service.start(id)
-                    await self.step(.agent(.task(task, .started(pid: pid))), of: epoch)
-                } catch {
-                    await self.step(
-                        .agent(.task(task, .failed(.startContainer, error.description))), of: epoch)
-                }
-            }
-        case .stopContainer(let task, let id, let grace):
-            // Not queued: a grace period must not hold up others' starts.
-            let epoch = self.epoch
-            Task {
-                do throws(SwarmError) {
-                    try await service.stop(id, gracePeriod: grace)
-                    self.step(.agent(.task(task, .stopped)), of: epoch)
-                } catch {
-                    self.step(.agent(.task(task, .failed(.stopContainer, error.description))), of: epoch)
-                }
-            }
-        case .removeContainer(let task, let id):
-            run(task, .removeContainer, .removed) { () throws(SwarmError) in
-                try await service.remove(id, force: true)
-            }
-        case .applyNetworking(let networking, let view, let version):
-            wantedNetwork = (networking, view, version)
-            if !isApplyingNetwork { applyNetwork() }
-        case .report: break
-        }
-    }
+    // MARK: Asking the machine
 
-    private func run(
-        _ task: ObjectID, _ operation: TaskOperation, _ answer: TaskEvent,
-        _ body: @escaping @Sendable () async throws(SwarmError) -> Void
-    ) {
-        let epoch = self.epoch
-        enqueue {
-            do throws(SwarmError) {
-                try await body()
-                await self.step(.agent(.task(task, answer)), of: epoch)
-            } catch {
-                await self.step(.agent(.task(task, .failed(operation, error.description))), of: epoch)
-            }
-        }
-    }
-
-    private func enqueue(_ operation: @escaping @Sendable () async -> Void) {
-        operations.append(operation)
-        startOperations()
-    }
-
-    private func startOperations() {
-        while runningOperations < Self.operationsMax, !operations.isEmpty {
-            let operation = operations.removeFirst()
-            runningOperations += 1
-            Task {
-                await operation()
-                self.runningOperations -= 1
-                self.startOperations()
-            }
-        }
-    }
-
-    /// One change of the kernel at a time; what piled up meanwhile goes together, next.
-    private func applyNetwork() {
-        guard let (networking, view, version) = wantedNetwork else { return }
-        wantedNetwork = nil
-        isApplyingNetwork = true
-        let epoch = self.epoch
-        Task {
-            await self.names.prepare(view)
-            let report = await self.network.apply(networking)
-            var failures = report.sandboxes
-            for (id, reason) in report.networks {
-                for (container, sandbox) in networking.sandboxes
-                where sandbox.interfaces.contains(where: { $0.networkID == id }) {
-                    failures[container] = failures[container] ?? reason
-                }
-            }
-            let refused = await self.names.apply(view)
-            failures.merge(refused) { first, _ in first }
-            self.isApplyingNetwork = false
-            self.step(
-                .agent(.networkApplied(version: version, failures: failures, ports: report.ports)), of: epoch)
-            if !self.isApplyingNetwork { self.applyNetwork() }
-        }
-    }
-
-    // MARK: Membership of a swarm
-
-    func initialize(_ asked: SwarmInitialization) async throws(SwarmError) -> ControlResponse {
-        guard machine == nil else {
-            throw SwarmError(
-                .unavailable,
-                "This node is already part of a swarm. Use \"docker swarm leave\" to leave this swarm and join "
-                    + "another one.")
-        }
-        var generator = SystemRandomNumberGenerator()
-        let identity = NodeIdentity(
-            nodeID: Identifier.random(using: &generator), advertiseAddress: asked.advertiseAddress,
-            listenAddress: asked.listenAddress)
-        try StateDirectory.make(stateDirectory)
-        try await resume(identity)
-        let actions = try FirstObjects.make(asked, identity, facts, using: &generator)
-        let response = try await write { .bootstrap(ticket: $0, actions) }
-        // Only now: a crash before this leaves a node in no swarm, which is what the client was told.
-        try identity.save(to: identityPath)
-        return response
-    }
-
-    func leave(force: Bool) async throws(SwarmError) -> ControlResponse {
-        guard machine != nil else {
-            throw SwarmError(.unavailable, "This node is not part of a swarm")
-        }
-        guard force else {
-            throw SwarmError(
-                .unavailable,
-                "You are attempting to leave the swarm on a node that is participating as a manager. Removing the "
-                    + "last manager erases all current state of the swarm. Use `--force` to ignore this message. "
-            )
-        }
-        step(.agent(.leave))
-        if machine?.agent.isEmpty == false { await withCheckedContinuation { emptied.append($0) } }
-        epoch += 1
-        timer?.cancel()
-        batches?.finish()
-        for waiter in waiters.values {
-            waiter.resume(returning: .failure(SwarmError(.unavailable, "this node has left the swarm")))
-        }
-        (machine, storage, identity, batches, waiters) = (nil, nil, nil, nil, [:])
-        _ = await names.apply(NameSpaceView())
-        _ = await network.apply(DesiredNetworking())
-        try StateDirectory.remove(stateDirectory)
-        return .done
-    }
-
+    /// Changes through this node; a follower hands them to the leader.
     func write(_ event: (UInt64) -> NodeEvent) async throws(SwarmError) -> ControlResponse {
         guard machine != nil else { throw SwarmError(.unavailable, SwarmText.notManager) }
+        if let diskTrouble {
+            throw SwarmError(
+                .resourceExhausted,
+                "this manager cannot write its log and accepts no changes; free space on its disk",
+                cause: diskTrouble.message)
+        }
         nextTicket += 1
         let ticket = nextTicket
         let made = event(ticket)
@@ -325,6 +207,36 @@ package actor NodeDriver {
             step(made)
         }
         return try result.get()
+    }
+
+    /// All objects at a moment not before this call.
+    package func read() async throws(SwarmError) -> ObjectStore {
+        guard let machine else { throw SwarmError(.unavailable, SwarmText.notManager) }
+        guard machine.isManager else {
+            let isPromised = machine.store.nodes[machine.nodeID]?.spec.role == "manager"
+            let isCertified = swarm?.identity.principal.role == .manager
+            throw SwarmError(
+                .unavailable, isPromised || isCertified ? SwarmText.preparing : SwarmText.worker)
+        }
+        nextTicket += 1
+        let ticket = nextTicket
+        let result = await withCheckedContinuation { continuation in
+            readers[ticket] = continuation
+            step(.read(ticket: ticket))
+        }
+        return try result.get()
+    }
+
+    /// Everybody who waits for this membership is told that it ended.
+    func failWaiters() {
+        let ended = SwarmError(.unavailable, "this node has left the swarm")
+        let (waiters, readers, watchers) = (waiters, readers, watchers)
+        (self.waiters, self.readers, self.watchers) = ([:], [:], [:])
+        for waiter in waiters.values { waiter.resume(returning: .failure(ended)) }
+        for reader in readers.values { reader.resume(returning: .failure(ended)) }
+        for watcher in watchers.values { watcher.1.resume(returning: false) }
+        timer?.cancel()
+        diskTrouble = nil
     }
 
     package func snapshot() -> ObjectStore { machine?.store ?? ObjectStore() }
@@ -337,4 +249,15 @@ enum SwarmText {
     static let notManager =
         "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node "
         + "to swarm and try again."
+    static let worker =
+        "This node is not a swarm manager. Worker nodes can't be used to view or modify cluster state. Please run "
+        + "this command on a manager node or promote the current node to a manager."
+    static let preparing =
+        "This node is not a swarm manager. Manager is being prepared or has trouble connecting to the cluster."
+    static let alreadyMember =
+        "This node is already part of a swarm. Use \"docker swarm leave\" to leave this swarm and join another one."
+    static let notMember = "This node is not part of a swarm"
+    static let joinTimeout =
+        "Timeout was reached before node joined. The attempt to join the swarm will continue in the background. Use "
+        + "the \"docker info\" command to see the current swarm status of your node."
 }

@@ -69,6 +69,27 @@ package struct SwarmInitialization: Sendable, Equatable {
     }
 }
 
+/// `swarm join`: where to knock, with what, and how this node wants to be reached.
+package struct SwarmJoining: Sendable, Equatable {
+    package var listenAddress: String
+    /// Empty: the address that the manager sees.
+    package var advertiseAddress: String
+    package var dataPathAddress: String
+    package var remoteAddresses: [String]
+    package var joinToken: String
+    /// `active`, `pause` or `drain`; empty means active.
+    package var availability: String
+
+    package init(
+        listenAddress: String, advertiseAddress: String = "", dataPathAddress: String = "",
+        remoteAddresses: [String], joinToken: String, availability: String = ""
+    ) {
+        (self.listenAddress, self.advertiseAddress) = (listenAddress, advertiseAddress)
+        (self.dataPathAddress, self.remoteAddresses) = (dataPathAddress, remoteAddresses)
+        (self.joinToken, self.availability) = (joinToken, availability)
+    }
+}
+
 package enum ControlResponse: Sendable, Equatable {
     /// The id of what was created (for `initializeSwarm`: the node's).
     case created(ObjectID, warnings: [String] = [])
@@ -140,8 +161,12 @@ package struct NodeFacts: Sendable, Equatable {
 
 /// What the HTTP API needs of the node; implemented by `SwarmDaemon`.
 package protocol ControlPlane: Sendable {
-    /// All replicated objects at one moment; empty when this node is not in a swarm. O(1).
+    /// All replicated objects that this node has now; empty when it is no manager. O(1).
     func snapshot() async -> ObjectStore
+    /// All replicated objects at a moment not before this call, or why this node cannot tell.
+    func read() async throws(SwarmError) -> ObjectStore
+    /// Returns once this node has its part in the swarm.
+    func join(_ joining: SwarmJoining) async throws(SwarmError)
     func submit(_ request: ControlRequest) async throws(SwarmError) -> ControlResponse
     func localState() async -> LocalSwarmState
     /// Events from now on, after those of the bounded history that are not older than `since`.

@@ -132,13 +132,17 @@ extension WireWriter {
         }
         texts(service.networks)
         try list(service.ports) { writer, port throws(SwarmError) in try writer.object(port) }
-        try list(service.remote) { writer, task throws(SwarmError) in
+        try list(service.endpoints) { writer, task throws(SwarmError) in
             writer.text(task.taskID)
             writer.text(task.nodeID)
             writer.text(task.taskName)
             writer.text(task.containerID)
             writer.text(task.hostname)
             try writer.addresses(task.addresses)
+            writer.flag(task.isServing)
+            try writer.optional(task.nodeAddress) { writer, address throws(SwarmError) in
+                writer.number(UInt64(address.value))
+            }
         }
     }
 
@@ -240,11 +244,12 @@ extension WireReader {
         service.aliases = Dictionary(aliases) { _, last in last }
         service.networks = try texts()
         service.ports = try list { reader throws(SwarmError) in try reader.object(PortConfig.self) }
-        service.remote = try list(each: 6) { reader throws(SwarmError) in
+        service.endpoints = try list(each: 8) { reader throws(SwarmError) in
             TaskEndpoint(
                 taskID: try reader.text(), nodeID: try reader.text(), taskName: try reader.text(),
-                containerID: try reader.text(), hostname: try reader.text(), addresses: try reader.addresses()
-            )
+                containerID: try reader.text(), hostname: try reader.text(), addresses: try reader.addresses(),
+                isServing: try reader.flag(),
+                nodeAddress: try reader.optional { reader throws(SwarmError) in try reader.address() })
         }
         return service
     }

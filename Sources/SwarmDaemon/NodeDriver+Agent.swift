@@ -1,0 +1,113 @@
+import ContainerdRuntime
+import DNSServer
+import Execution
+import LinuxNetwork
+import Overlay
+import Ports
+import SwarmCore
+import SwarmModel
+import SwarmNode
+
+/// What the agent asks of this machine: containers, the kernel's network, names.
+extension NodeDriver {
+    func perform(_ effect: AgentEffect) {
+        let service = self.service
+        switch effect {
+        case .ensureImage(let task, let image, let auth):
+            run(task, .ensureImage, .imageReady) { () throws(SwarmError) in
+                try await service.ensureImage(image, registryAuth: auth)
+            }
+        case .createContainer(let task, let request):
+            run(task, .createContainer, .created) { () throws(SwarmError) in try await service.create(request)
+            }
+        case .startContainer(let task, let id):
+            let generation = self.generation
+            enqueue {
+                do throws(SwarmError) {
+                    let pid = try await service.start(id)
+                    await self.step(.agent(.task(task, .started(pid: pid))), of: generation)
+                } catch {
+                    await self.step(
+                        .agent(.task(task, .failed(.startContainer, error.description))), of: generation)
+                }
+            }
+        case .stopContainer(let task, let id, let grace):
+            // Not queued: a grace period must not hold up others' starts.
+            let generation = self.generation
+            Task {
+                do throws(SwarmError) {
+                    try await service.stop(id, gracePeriod: grace)
+                    self.step(.agent(.task(task, .stopped)), of: generation)
+                } catch {
+                    self.step(.agent(.task(task, .failed(.stopContainer, error.description))), of: generation)
+                }
+            }
+        case .removeContainer(let task, let id):
+            run(task, .removeContainer, .removed) { () throws(SwarmError) in
+                try await service.remove(id, force: true)
+            }
+        case .applyNetworking(let networking, let view, let version):
+            wantedNetwork = (networking, view, version)
+            if !isApplyingNetwork { applyNetwork() }
+        case .report: break
+        }
+    }
+
+    private func run(
+        _ task: ObjectID, _ operation: TaskOperation, _ answer: TaskEvent,
+        _ body: @escaping @Sendable () async throws(SwarmError) -> Void
+    ) {
+        let generation = self.generation
+        enqueue {
+            do throws(SwarmError) {
+                try await body()
+                await self.step(.agent(.task(task, answer)), of: generation)
+            } catch {
+                await self.step(.agent(.task(task, .failed(operation, error.description))), of: generation)
+            }
+        }
+    }
+
+    private func enqueue(_ operation: @escaping @Sendable () async -> Void) {
+        operations.append(operation)
+        startOperations()
+    }
+
+    private func startOperations() {
+        while runningOperations < Self.operationsMax, !operations.isEmpty {
+            let operation = operations.removeFirst()
+            runningOperations += 1
+            Task {
+                await operation()
+                self.runningOperations -= 1
+                self.startOperations()
+            }
+        }
+    }
+
+    /// One change of the kernel at a time; what piled up meanwhile goes together, next.
+    private func applyNetwork() {
+        guard let (networking, view, version) = wantedNetwork else { return }
+        wantedNetwork = nil
+        isApplyingNetwork = true
+        let generation = self.generation
+        Task {
+            await self.names.prepare(view)
+            let report = await self.network.apply(networking)
+            var failures = report.sandboxes
+            for (id, reason) in report.networks {
+                for (container, sandbox) in networking.sandboxes
+                where sandbox.interfaces.contains(where: { $0.networkID == id }) {
+                    failures[container] = failures[container] ?? reason
+                }
+            }
+            let refused = await self.names.apply(view)
+            failures.merge(refused) { first, _ in first }
+            self.isApplyingNetwork = false
+            self.step(
+                .agent(.networkApplied(version: version, failures: failures, ports: report.ports)),
+                of: generation)
+            if !self.isApplyingNetwork { self.applyNetwork() }
+        }
+    }
+}
