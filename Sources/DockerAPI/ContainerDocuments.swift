@@ -84,7 +84,7 @@ struct ContainerDocuments {
 
     private var state: JSONDocument {
         let isUp = info.state == .running || info.state == .paused
-        var members: [String: JSONDocument] = [
+        var members: JSONMembers = [
             "Status": .string(info.state.rawValue), "Running": .bool(isUp),
             "Paused": .bool(info.state == .paused), "Restarting": false, "OOMKilled": .bool(info.oomKilled),
             "Dead": false, "Pid": .integer(Int64(isUp ? info.pid ?? 0 : 0)),
@@ -107,7 +107,7 @@ struct ContainerDocuments {
     }
 
     private var configuration: JSONDocument {
-        var members: [String: JSONDocument] = [
+        var members: JSONMembers = [
             "Hostname": .string(spec?.hostname ?? String(info.id.prefix(12))), "Domainname": "",
             "User": .string(spec?.user ?? ""), "AttachStdin": false, "AttachStdout": false,
             "AttachStderr": false, "Tty": .bool(spec?.tty ?? false),
@@ -149,12 +149,15 @@ struct ContainerDocuments {
     }
 
     private func mount(_ mount: ContainerMount) -> JSONDocument {
-        var members: [String: JSONDocument] = [
-            "Type": .string(mount.type), "Source": .string(mount.source),
-            "Destination": .string(mount.destination), "Mode": .string(mount.type == "volume" ? "z" : ""),
-            "RW": .bool(mount.isWritable), "Propagation": .string(mount.propagation),
-        ]
-        if mount.type == "volume" { (members["Name"], members["Driver"]) = (.string(mount.name), "local") }
+        let isVolume = mount.type == "volume"
+        var members: JSONMembers = ["Type": .string(mount.type)]
+        if isVolume { members["Name"] = .string(mount.name) }
+        members["Source"] = .string(mount.source)
+        members["Destination"] = .string(mount.destination)
+        if isVolume { members["Driver"] = "local" }
+        members["Mode"] = .string(isVolume ? "z" : "")
+        members["RW"] = .bool(mount.isWritable)
+        members["Propagation"] = .string(mount.propagation)
         return .object(members)
     }
 
@@ -168,8 +171,8 @@ struct ContainerDocuments {
         }
     }
 
-    private var networks: [String: JSONDocument] {
-        var result: [String: JSONDocument] = [:]
+    private var networks: JSONMembers {
+        var result: JSONMembers = JSONMembers()
         for attachment in task?.networksAttachments ?? [] {
             guard let address = attachment.addresses?.first else { continue }
             result[attachment.network.spec.name] = [
@@ -186,7 +189,7 @@ struct ContainerDocuments {
     }
 
     private var networkSettings: JSONDocument {
-        var ports: [String: JSONDocument] = [:]
+        var ports = JSONMembers()
         for port in hostPorts {
             ports["\(port.targetPort ?? 0)/\(port.effectiveProtocol)"] = [
                 ["HostIp": "0.0.0.0", "HostPort": .string(String(port.publishedPort ?? 0))]
@@ -195,8 +198,8 @@ struct ContainerDocuments {
         var path = ""
         if case .namespace(let namespace)? = info.request?.network { path = namespace }
         return [
-            "Bridge": "", "SandboxID": "", "SandboxKey": .string(path), "Ports": .object(ports),
-            "HairpinMode": false, "EndpointID": "", "Gateway": "", "IPAddress": "", "IPPrefixLen": 0,
+            "Bridge": "", "SandboxID": "", "HairpinMode": false, "Ports": .object(ports),
+            "SandboxKey": .string(path), "EndpointID": "", "Gateway": "", "IPAddress": "", "IPPrefixLen": 0,
             "MacAddress": "", "Networks": .object(networks),
         ]
     }

@@ -16,9 +16,9 @@ struct ContainerStatisticsDocument {
             "io_service_time_recursive": [], "io_wait_time_recursive": [], "io_merged_recursive": [],
             "io_time_recursive": [], "sectors_recursive": [],
         ]
-        var processes: [String: JSONDocument] = ["current": number(now.processes)]
+        var processes: JSONMembers = ["current": number(now.processes)]
         if now.processesLimit > 0 { processes["limit"] = number(now.processesLimit) }
-        var members: [String: JSONDocument] = [
+        var members: JSONMembers = [
             "read": .time(now.readAt), "preread": .time(before?.readAt), "pids_stats": .object(processes),
             "blkio_stats": blocks, "num_procs": 0, "storage_stats": [:],
             "cpu_stats": processor(now), "precpu_stats": processor(before),
@@ -26,7 +26,7 @@ struct ContainerStatisticsDocument {
         ]
         if !now.interfaces.isEmpty {
             let pairs = now.interfaces.map { ($0.name, interface($0)) }
-            members["networks"] = .object(Dictionary(pairs, uniquingKeysWith: { first, _ in first }))
+            members["networks"] = .object(JSONMembers(Array(pairs)))
         }
         return .object(members)
     }
@@ -34,7 +34,7 @@ struct ContainerStatisticsDocument {
     private func number(_ value: UInt64) -> JSONDocument { .integer(Int64(clamping: value)) }
 
     private func processor(_ reading: ContainerStatistics?) -> JSONDocument {
-        var usage: [String: JSONDocument] = [
+        var usage: JSONMembers = [
             "total_usage": number(reading?.cpuTotalNanoseconds ?? 0),
             "usage_in_kernelmode": number(reading?.cpuKernelNanoseconds ?? 0),
             "usage_in_usermode": number(reading?.cpuUserNanoseconds ?? 0),
@@ -42,7 +42,7 @@ struct ContainerStatisticsDocument {
         if let shares = reading?.cpuPerCPUNanoseconds, !shares.isEmpty {
             usage["percpu_usage"] = .array(shares.map(number))
         }
-        var members: [String: JSONDocument] = [
+        var members: JSONMembers = [
             "cpu_usage": .object(usage),
             "throttling_data": [
                 "periods": number(reading?.throttlingPeriods ?? 0),
@@ -59,9 +59,9 @@ struct ContainerStatisticsDocument {
 
     private var memory: JSONDocument {
         guard now.processors > 0 else { return [:] }
-        var members: [String: JSONDocument] = [
+        var members: JSONMembers = [
             "usage": number(now.memoryUsageBytes), "limit": number(now.memoryLimitBytes),
-            "stats": .object(now.memoryDetails.mapValues(number)),
+            "stats": .object(JSONMembers(sorted: now.memoryDetails.mapValues(number))),
         ]
         if isFirstControlGroupVersion {
             members["max_usage"] = number(now.memoryMaxUsageBytes)

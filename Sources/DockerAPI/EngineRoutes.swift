@@ -29,9 +29,7 @@ package struct EngineRoutes: Sendable {
     }
 
     static func json(_ value: some Encodable, _ status: HTTPResponseStatus = .ok) throws -> Response {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.withoutEscapingSlashes]
-        return .json(status, bytes: Array(try encoder.encode(value)))
+        .json(status, bytes: try OrderedJSON.encode(value))
     }
 
     /// All objects as they are now, or a refusal when this node is no manager.
@@ -101,7 +99,7 @@ package struct EngineRoutes: Sendable {
                 "docker.io": ["Name": "docker.io", "Mirrors": [], "Secure": true, "Official": true]
             ],
         ]
-        let answer: [String: JSONDocument] = [
+        let answer: JSONMembers = [
             "ID": .string((await node.localState()).nodeID), "Name": .string(facts.hostname),
             "Containers": .integer(Int64(containers.count)), "ContainersRunning": count(.running),
             "ContainersPaused": count(.paused), "ContainersStopped": count(.exited),
@@ -130,7 +128,7 @@ package struct EngineRoutes: Sendable {
     private func swarmInfo() async -> JSONDocument {
         let state = await node.localState()
         let store = await node.snapshot()
-        var swarm: [String: JSONDocument] = [
+        var swarm: JSONMembers = [
             "NodeID": .string(state.nodeID), "NodeAddr": .string(state.nodeAddress),
             "LocalNodeState": .string(state.state.rawValue), "ControlAvailable": .bool(state.isManager),
             "Error": .string(state.error), "RemoteManagers": nil,
@@ -198,7 +196,7 @@ package struct EngineRoutes: Sendable {
     }
 
     private static func line(_ event: SwarmEvent) throws -> String {
-        var members: [String: JSONDocument] = [
+        var members: JSONMembers = [
             "Type": .string(event.type), "Action": .string(event.action), "scope": .string(event.scope),
             "Actor": ["ID": .string(event.actorID), "Attributes": .labels(event.attributes)],
             "time": .integer(event.time.seconds), "timeNano": .integer(event.time.nanoseconds),
@@ -208,7 +206,7 @@ package struct EngineRoutes: Sendable {
             members["id"] = .string(event.actorID)
             members["from"] = .string(event.attributes["image"] ?? "")
         }
-        return String(decoding: try JSONEncoder().encode(JSONDocument.object(members)), as: UTF8.self) + "\n"
+        return String(decoding: try OrderedJSON.encode(members), as: UTF8.self) + "\n"
     }
 }
 

@@ -127,7 +127,7 @@ extension EngineRoutes {
     }
 
     private func describe(_ info: ExecInfo) -> JSONDocument {
-        var process: [String: JSONDocument] = [
+        var process: JSONMembers = [
             "tty": .bool(info.request.tty), "entrypoint": .string(info.request.command.first ?? ""),
             "arguments": .strings(Array(info.request.command.dropFirst())),
             "privileged": .bool(info.request.privileged),

@@ -91,11 +91,11 @@ extension EngineRoutes {
     }
 
     private static func summary(_ image: ImageInfo, isOld: Bool) -> JSONDocument {
-        var members: [String: JSONDocument] = [
-            "Id": .string(image.id), "ParentId": "", "RepoTags": .strings(image.repoTags),
-            "RepoDigests": .strings(image.repoDigests), "Created": .integer(image.created.seconds),
-            "Size": .integer(image.sizeBytes), "SharedSize": -1, "Containers": -1,
-            "Labels": .labels(image.configuration.labels),
+        var members: JSONMembers = [
+            "Containers": -1, "Created": .integer(image.created.seconds), "Id": .string(image.id),
+            "Labels": .labels(image.configuration.labels), "ParentId": "",
+            "RepoDigests": .strings(image.repoDigests), "RepoTags": .strings(image.repoTags), "SharedSize": -1,
+            "Size": .integer(image.sizeBytes),
         ]
         if isOld { members["VirtualSize"] = .integer(image.sizeBytes) }
         return .object(members)

@@ -126,12 +126,12 @@ extension EngineRoutes {
         let spec = network.spec
         let ranges = (network.ipam?.configs ?? spec.ipamOptions?.configs ?? []).map {
             config -> JSONDocument in
-            var members: [String: JSONDocument] = ["Subnet": .string(config.subnet ?? "")]
+            var members: JSONMembers = ["Subnet": .string(config.subnet ?? "")]
             if let gateway = config.gateway { members["Gateway"] = .string(gateway) }
             if let range = config.range { members["IPRange"] = .string(range) }
             return .object(members)
         }
-        var containers: [String: JSONDocument] = [:]
+        var containers: JSONMembers = JSONMembers()
         for task in store.tasks(onNetwork: network.id) where task.status.state == .running {
             guard let id = task.status.containerStatus?.containerID,
                 let address = task.networksAttachments?.first(where: { $0.network.id == network.id })?

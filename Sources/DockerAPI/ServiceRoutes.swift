@@ -23,7 +23,7 @@ extension EngineRoutes {
                 case .created(let id, let warnings) = try await node.submit(
                     .createService(spec, registryAuth: auth))
             else { return Response(.internalServerError) }
-            var answer: [String: JSONDocument] = ["ID": .string(id)]
+            var answer: JSONMembers = ["ID": .string(id)]
             if !warnings.isEmpty { answer["Warnings"] = .strings(warnings) }
             return try Self.json(JSONDocument.object(answer), .created)
         }

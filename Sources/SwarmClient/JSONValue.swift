@@ -44,19 +44,6 @@ package enum JSONValue: Sendable, Equatable {
         return writer.text
     }
 
-    /// Every object's members in Docker's order; see ``JSONKeyOrder``.
-    package var inDockerOrder: JSONValue {
-        switch self {
-        case .array(let elements): .array(elements.map(\.inDockerOrder))
-        case .object(let members):
-            .object(
-                members.map { JSONMember($0.key, $0.value.inDockerOrder) }.sorted {
-                    JSONKeyOrder.precedes($0.key, $1.key)
-                })
-        case .null, .bool, .number, .string: self
-        }
-    }
-
     /// Every object's members by name, as Go prints maps.
     package var sortedByKey: JSONValue {
         switch self {

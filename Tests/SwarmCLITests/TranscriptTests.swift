@@ -127,21 +127,21 @@ import Testing
                 == true)
     }
 
-    @Test func `inspect prints members in docker's order`() throws {
+    @Test func `inspect prints members in the engine's order`() throws {
         let value = try JSONValue(
             parsing: Array(#"{"Spec":{"Labels":{"b":"1","a":"2"},"Name":"x"},"ID":"i","Args":[]}"#.utf8))
         #expect(
             try Inspection.render([value], format: nil) == """
                 [
                     {
-                        "ID": "i",
                         "Spec": {
-                            "Name": "x",
                             "Labels": {
-                                "a": "2",
-                                "b": "1"
-                            }
+                                "b": "1",
+                                "a": "2"
+                            },
+                            "Name": "x"
                         },
+                        "ID": "i",
                         "Args": []
                     }
                 ]

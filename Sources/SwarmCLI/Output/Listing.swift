@@ -121,8 +121,8 @@ extension TemplateValue {
 package enum Inspection {
     package static func render(_ objects: [JSONValue], format: String?) throws -> String {
         switch format?.trimmed ?? "" {
-        case "": return JSONValue.array(objects.map(\.inDockerOrder)).indented + "\n"
-        case "json": return objects.map { $0.inDockerOrder.compact + "\n" }.joined()
+        case "": return JSONValue.array(objects).indented + "\n"
+        case "json": return objects.map { $0.compact + "\n" }.joined()
         case let text:
             let template = try OutputTemplate(text)
             return try objects.map { try template.render($0) + "\n" }.joined()

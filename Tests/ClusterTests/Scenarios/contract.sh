@@ -10,6 +10,10 @@ grep -q 198.18.0.11/24 <<<"$(cluster run 1 ip -4 addr show eth0)" || fail "node 
 cluster client busybox ping -c1 -W1 198.18.0.11 >/dev/null || fail "the client does not reach node 1"
 docker service create -d --name s busybox:latest sleep 1000 >/dev/null 2>&1
 eventually 10 "the task to run" runs s 1
+# Members come as Docker has them, and every time the same.
+members() { tr -d ' \n' | grep -o '"\(ID\|Version\|CreatedAt\|UpdatedAt\|Spec\|Endpoint\)":' | head -6 | tr -d '":\n'; }
+is "the order of a service" IDVersionCreatedAtUpdatedAtSpecEndpoint "$(docker service inspect s | sed 's/"EndpointSpec"//' | members)"
+is "swarmctl's order of a service" "$(docker service inspect s)" "$(ctl service inspect s)"
 task=$(docker service ps -q --no-trunc s)
 for name in s.1 "$task" "$(docker ps -q)"; do
   grep -q 127.0.0.1 <<<"$(cluster enter 1 "$name" ip addr show lo)" || fail "enter $name"

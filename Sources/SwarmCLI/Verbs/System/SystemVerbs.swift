@@ -27,7 +27,7 @@ enum SystemVerbs {
             return invocation.console.write(SystemText.client(client) + "\n" + SystemText.server(server))
         }
         let both: JSONValue = .object([
-            JSONMember("Client", client), JSONMember("Server", server.inDockerOrder),
+            JSONMember("Client", client), JSONMember("Server", server),
         ])
         guard format != "json" else { return invocation.console.print(both.compact) }
         invocation.console.print(try OutputTemplate(format).render(both))
@@ -38,7 +38,7 @@ enum SystemVerbs {
         let info = try await invocation.client.json("/info")
         switch invocation.flag("format")?.trimmed ?? "" {
         case "": invocation.console.write(SystemText.info(info))
-        case "json": invocation.console.print(info.inDockerOrder.compact)
+        case "json": invocation.console.print(info.compact)
         case let format: invocation.console.print(try OutputTemplate(format).render(info))
         }
     }
