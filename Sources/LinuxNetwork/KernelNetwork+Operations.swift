@@ -146,6 +146,7 @@ extension KernelNetwork {
         try load(host.nftables, steps, or: usable.replacement(doors: configuration.namePrefix))
         // A port that could not be reserved keeps the plan unfulfilled, so the next beat tries again.
         observed.hostRuleset = usable
+        if let old { forgetPublished(old, usable) }
         hostListing = nil
     }
 }

@@ -5,8 +5,9 @@ import SwarmCore
 
 /// What reaches across nodes.
 extension KernelNetwork {
-    /// Another device's identifier is waited for so often, and so long each time: a namespace dies within 100 ms.
-    private static let tunnelAttempts = 10
+    /// An identifier in use is waited for so often, and so long each time, once: a dying namespace gives it back within
+    /// 100 ms, somebody else's device never does.
+    private static let tunnelAttempts = 5
     private static let tunnelWaitMicroseconds: UInt32 = 50_000
 
     /// The device is made in the node's namespace and put into the network's, so that its datagrams use the node's
@@ -37,9 +38,14 @@ extension KernelNetwork {
             do throws(SwarmError) {
                 try host.createTunnel(
                     Names.tunnel, vni: vni, tunnel, mtu: network.mtu, namespace: networkPath(network.id))
+                contested.remove(vni)
                 return
             } catch {
-                guard error.code == .conflict, attempt < Self.tunnelAttempts else { throw error }
+                let mayWait = attempt < Self.tunnelAttempts && !contested.contains(vni)
+                guard error.code == .conflict, mayWait else {
+                    if error.code == .conflict { contested.insert(vni) }
+                    throw error
+                }
                 _ = usleep(Self.tunnelWaitMicroseconds)
             }
         }

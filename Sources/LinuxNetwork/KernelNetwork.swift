@@ -64,6 +64,8 @@ package actor KernelNetwork {
     /// What `nft` prints for a table right after we loaded it; differs once somebody else touched it.
     var hostListing: String?
     var networkListings: [String: String] = [:]
+    /// VXLAN identifiers that somebody else's device on this host holds.
+    var contested: Set<UInt32> = []
     /// Sandboxes removed since the last look: their interfaces go when the kernel has cleared the namespace away.
     var departing: Set<String> = []
 
@@ -91,6 +93,11 @@ package actor KernelNetwork {
         }
         host = try inHost { () throws(SwarmError) in
             try Sysctl.write("net.ipv4.ip_forward", "1")
+            // All namespaces of a machine share one neighbour table, which is made for a LAN; beyond its size nobody
+            // finds anybody. Only the machine's first namespace has these settings.
+            for (name, value) in [("gc_thresh3", 32_768), ("gc_thresh2", 16_384), ("gc_thresh1", 4096)] {
+                Sysctl.raise("net/ipv4/neigh/default/" + name, to: value)
+            }
             return try NamespaceHandles(netlink: NetlinkSocket(), nftables: NFTablesContext())
         }
         try observe()

@@ -58,6 +58,13 @@ struct NetlinkPayload {
         return payload
     }
 
+    /// `struct nfgenmsg`, for IPv4.
+    static func netfilter() -> NetlinkPayload {
+        var payload = NetlinkPayload()
+        payload.bytes = [2, 0, 0, 0]
+        return payload
+    }
+
     /// `struct ndmsg`.
     static func neighbour(_ family: UInt8, _ index: Int32, _ state: Int32, _ flags: Int32) -> NetlinkPayload {
         var payload = NetlinkPayload()

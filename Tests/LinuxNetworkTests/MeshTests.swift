@@ -111,6 +111,52 @@ import Testing
         }
     }
 
+    @Test func `a datagram socket that keeps sending finds another task when its own stops serving`() async throws {
+        try await withCluster(3, [Self.a, Self.b]) { cluster in
+            // One to a published port, one to the virtual address, each from one socket.
+            func chat(_ namespace: String, _ host: String, _ port: Int, _ name: String) -> String {
+                let log = "\(cluster.directory)/\(name)"
+                let program = """
+                    socket(S, PF_INET, SOCK_DGRAM, 17); connect(S, sockaddr_in(\(port), inet_aton("\(host)")));
+                    while (1) {
+                        send(S, "x", 0);
+                        my $ready = ""; vec($ready, fileno(S), 1) = 1;
+                        if (select($ready, undef, undef, 0.3) > 0 && defined recv(S, $data, 99, 0)) {
+                            open(L, ">>", "\(log)"); print L $data; close(L);
+                        }
+                        select(undef, undef, undef, 0.05);
+                    }
+                    """
+                shell("cat > \(log).pl <<'END'\nuse Socket;\n\(program)\nEND")
+                cluster.background("nsenter --net=\(namespace) perl \(log).pl")
+                return log
+            }
+            var tasks = [Self.a, Self.b]
+            let logs = [
+                chat("/run/netns/\(cluster.name)x", "198.18.0.3", 5353, "outside"),
+                chat(cluster.path(Self.b), "10.0.1.5", 53, "inside"),
+            ]
+            for log in logs { wait(for: ".", in: log) }
+            for (index, log) in logs.enumerated() {
+                let first = shell("head -c1 \(log)")
+                tasks = [Self.a, Self.b]
+                for position in tasks.indices { tasks[position].isServing = tasks[position].id != first }
+                await cluster.apply(tasks)
+                let other = first == "a" ? "b " : "a "
+                wait(for: other, in: log)
+                #expect(shell("tail -n1 \(log)").hasPrefix(other), "\(index): \(shell("tail -n3 \(log)"))")
+                // Nobody for a while, then somebody again.
+                for position in tasks.indices { tasks[position].isServing = false }
+                await cluster.apply(tasks)
+                let lines = shell("wc -l < \(log)")
+                await cluster.apply([Self.a, Self.b])
+                let deadline = Date().addingTimeInterval(3)
+                while shell("wc -l < \(log)") == lines, Date() < deadline {}
+                #expect(shell("wc -l < \(log)") != lines, "\(index): nobody was found again")
+            }
+        }
+    }
+
     @Test func `frames from nodes that are no members are dropped`() async throws {
         try await withCluster(2, [Self.a, Self.b]) { cluster in
             let log = "\(cluster.directory)/heard"

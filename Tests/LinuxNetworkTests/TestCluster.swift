@@ -142,16 +142,23 @@ final class TestCluster {
             head -c 3000000 /dev/zero > \(root)/big
             """)
         background("nsenter --net=\(path(task)) busybox httpd -f -p 0.0.0.0:80 -h \(root)")
-        background(
-            "nsenter --net=\(path(task)) socat -T 2 UDP4-LISTEN:53,fork,reuseaddr "
-                + "SYSTEM:'read x; echo \(task.id) \\$SOCAT_PEERADDR'")
+        let answer = "\(directory)/udp-\(task.id)"
+        let program = """
+            socket(S, PF_INET, SOCK_DGRAM, 17); bind(S, sockaddr_in(53, INADDR_ANY));
+            while ($peer = recv(S, $data, 99, 0)) {
+                ($port, $address) = sockaddr_in($peer);
+                send(S, "\(task.id) " . inet_ntoa($address) . "\\n", 0, $peer);
+            }
+            """
+        shell("cat > \(answer) <<'END'\nuse Socket;\n\(program)\nEND")
+        background("nsenter --net=\(path(task)) perl \(answer)")
         let deadline = Date().addingTimeInterval(5)
         while inside(task, "curl -s -m 1 http://127.0.0.1:80/cgi-bin/who") == "", Date() < deadline {}
         while !inside(task, "ss -lun").contains(":53"), Date() < deadline {}
     }
 
     func stop() async {
-        // Children first: socat's own go on without it.
+        // Children first: they would go on without their parents.
         let processes = servers.joined(separator: ",")
         if !servers.isEmpty { shell("pkill -9 -P \(processes); kill -9 \(servers.joined(separator: " "))") }
         for network in networks { await network.shutdown(removeEverything: true) }
