@@ -76,12 +76,13 @@ import Testing
 
     @Test func `one client port towards two nodes and one task stays apart`() async throws {
         try await withCluster(3, [Self.a]) { cluster in
-            // Held open towards node 2 while the same port speaks to node 3: both lead to the same task.
+            // Held open towards node 2 for longer than the request by node 3 has time: both lead to the same task.
             let request = "printf \"GET /cgi-bin/who HTTP/1.0\\r\\n\\r\\n\""
             let held =
-                "sh -c '(sleep 1; \(request); sleep 1) | "
+                "sh -c '(sleep 3; \(request); sleep 1) | "
                 + "socat -t 1 - TCP4:198.18.0.2:8080,sourceport=41000,reuseaddr & sleep 0.3; "
-                + "\(request) | socat -t 1 - TCP4:198.18.0.3:8080,sourceport=41000,reuseaddr; wait'"
+                + "\(request) | socat -t 1 - "
+                + "TCP4:198.18.0.3:8080,sourceport=41000,reuseaddr,connect-timeout=1.5; wait'"
             let seen = cluster.client(held)
             #expect(seen.components(separatedBy: "a 198.18.0.200").count == 3, "\(seen)")
             // Nodes that masquerade share an address, too.
