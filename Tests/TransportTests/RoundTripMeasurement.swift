@@ -9,7 +9,7 @@ import Testing
 import Transport
 
 /// Measures, and judges nothing: `MEASURE_TRANSPORT=1 swift test -c release --filter RoundTripMeasurement`.
-@Suite(.enabled(if: ProcessInfo.processInfo.environment["MEASURE_TRANSPORT"] != nil))
+@Suite(.enabled(if: ProcessInfo.processInfo.environment["MEASURE_TRANSPORT"] == "1"))
 struct RoundTripMeasurement {
     /// A small consensus message there, and one back.
     @Test(arguments: [1, 32]) func `round trips of small messages`(inFlight: Int) async throws {
