@@ -56,27 +56,18 @@ extension NetworkPlanner {
             remotes: remotes, doors: network.isIngress ? tunnel.peers.subtracting([tunnel.address]) : [])
     }
 
-    /// Ways must exist before a balancer uses them. An address that is now here loses its old way at once.
-    static func planForwarding(
+    /// Ways must exist before a balancer uses them, and go when none does any more; but an address that is now here
+    /// loses its old way at once.
+    static func forwardingSteps(
         _ network: DesiredNetwork, _ members: Set<IPv4Address>, _ tunnel: DesiredTunnel?,
-        _ observed: ObservedNetworking, _ plan: inout Plan
-    ) {
+        _ observed: ObservedNetworking
+    ) -> (early: [ForwardingChange], late: [ForwardingChange]) {
         let old = kept(network, tunnel, observed)
         let wanted = forwarding(network, members, tunnel)
-        guard wanted != old else { return }
-        let early = wanted.removals(from: old).filter { $0.concerns(members) }
-        let changes = early + wanted.additions(to: old)
-        if !changes.isEmpty { plan.operations.append(.setForwarding(networkID: network.id, changes)) }
-    }
-
-    /// Ways go when no balancer uses them any more.
-    static func planForgetting(
-        _ network: DesiredNetwork, _ members: Set<IPv4Address>, _ tunnel: DesiredTunnel?,
-        _ observed: ObservedNetworking, _ plan: inout Plan
-    ) {
-        let old = kept(network, tunnel, observed)
-        let late = forwarding(network, members, tunnel).removals(from: old).filter { !$0.concerns(members) }
-        if !late.isEmpty { plan.operations.append(.setForwarding(networkID: network.id, late)) }
+        guard wanted != old else { return ([], []) }
+        let removals = wanted.removals(from: old)
+        let early = removals.filter { $0.concerns(members) } + wanted.additions(to: old)
+        return (early, removals.filter { !$0.concerns(members) })
     }
 
     /// Links that are made in this plan get the right size at once; this is for those that were there.

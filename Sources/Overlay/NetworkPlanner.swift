@@ -16,9 +16,13 @@ package enum NetworkPlanner {
         let networks = usableNetworks(desired, observed, &plan)
         let members = members(desired)
         removeSandboxes(desired, observed, &plan)
+        var forgetting: [String: [ForwardingChange]] = [:]
         for network in networks {
             planNetwork(network, desired.tunnel, observed, &plan)
-            planForwarding(network, members[network.id] ?? [], desired.tunnel, observed, &plan)
+            let own = members[network.id] ?? []
+            let steps = forwardingSteps(network, own, desired.tunnel, observed)
+            if !steps.early.isEmpty { plan.operations.append(.setForwarding(networkID: network.id, steps.early)) }
+            if !steps.late.isEmpty { forgetting[network.id] = steps.late }
         }
         let usable = Dictionary(networks.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
         for id in desired.sandboxes.keys.sorted() {
@@ -28,7 +32,9 @@ package enum NetworkPlanner {
         for network in networks {
             planMTU(network, desired, observed, &plan)
             planServices(network, members[network.id] ?? [], desired.tunnel, observed, &plan)
-            planForgetting(network, members[network.id] ?? [], desired.tunnel, observed, &plan)
+            if let changes = forgetting[network.id] {
+                plan.operations.append(.setForwarding(networkID: network.id, changes))
+            }
         }
         planHost(desired, observed, &plan)
         for id in observed.networks.keys.sorted() where desired.networks[id] == nil {
