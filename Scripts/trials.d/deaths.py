@@ -18,19 +18,23 @@ class Load(Probe):
 
     def tell(self, report, label, gone=(), since=0.0, until=float("inf")):
         """Counts what failed through nodes that were there, and what through the nodes `gone` between the two times."""
-        kinds = collections.Counter()
-        excused = 0
+        kinds, excused = collections.Counter(), 0
+        spans = {}                          # (node, error) -> how many, and the first and the last
         for event in self.failures():
             node = self.targets[event["name"]]
             if node in gone and since <= event["at"] <= until:
                 excused += 1
             else:
                 kinds[event["error"]] += 1
+                count, first, _ = spans.get((node, event["error"]), (0, event["at"] - since, 0))
+                spans[node, event["error"]] = count + 1, first, event["at"] - since
         failed = sum(kinds.values())
         report.value(f"{label}: failed requests", failed, unit="requests")
         report.value(f"{label}: slower than 100 ms", self.summary.get("vip_slow", 0), unit="requests")
         report.note(f"{label}: {self.summary.get('vip_asked', 0)} requests, failed {dict(kinds) or 0}; "
                     f"{excused} more through the lost node itself")
+        for (node, error), (count, first, last) in sorted(spans.items()):
+            report.note(f"{label}: through node {node}: {count} {error}, from {first:.1f} s to {last:.1f} s after it")
         return failed
 
 
@@ -143,6 +147,11 @@ def death(report, ground, options, of_leader, silence=0):
         asked = sum(w.summary.get("vip_asked", 0) for w in watchers)
         failed = collections.Counter(e["error"] for w in watchers for e in w.failures())
         report.note(f"of {asked} requests to the VIP failed {dict(failed) or 0}")
+        for w in watchers:
+            for event in w.failures():
+                if not 0 <= event["at"] - since <= 2:
+                    moment = time.strftime("%H:%M:%S", time.gmtime(time.time() - now() + event["at"]))
+                    report.note(f"node {w.node}, {event['at'] - since:.2f} s after: {event['error']} ({moment})")
     report.value("names unanswered on all other nodes", sum(w.summary.get("dns_failed", 0) for w in watchers), 0,
                  "questions")
     asked = sum(w.summary.get("dns_asked", 0) for w in watchers)
@@ -295,13 +304,17 @@ def pause(report, ground, options):
     report.note(f"{register.acknowledged} writes, {register.reads} reads, errors {dict(register.errors)}")
     if traffic:
         traffic.stop()
-        traffic.tell(report, "pause")
+        traffic.tell(report, "pause", since=paused)
     after = processes(ground)
     for identifier, entry in before.items():
-        if after.get(identifier) != entry:
+        if after.get(identifier) != entry and entry[0] != leader:
             report.fault(f"the container of {entry[2]} on node {entry[0]} did not stay over the pause")
+    # Who sees a paused node from outside cannot tell it from a dead one: its tasks may have moved, and no others.
+    moved = {entry[2] for identifier, entry in before.items() if entry[0] == leader and identifier not in after}
+    report.note(f"{len(moved)} tasks of the paused node were replaced")
     for identifier in set(after) - set(before):
-        report.fault(f"a new container of {after[identifier][2]} on node {after[identifier][0]}")
+        if after[identifier][2] not in moved:
+            report.fault(f"a new container of {after[identifier][2]} on node {after[identifier][0]}")
     tasks = [t for name in ("web", "rr") for t in ground.tasks(name)]
     slots = collections.Counter((t["ServiceID"], t["Slot"]) for t in tasks)
     for slot, count in slots.items():

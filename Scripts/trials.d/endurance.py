@@ -123,7 +123,7 @@ def check_addresses(ground, report):
 
 def rolling_kill(report, ground, options):
     seconds = options.seconds or 600
-    deaths.prepare(ground)
+    ground.network()
     for number in range(1, options.count + 1):
         report.round(number, options.count)
         # One service comes and goes first, so that what is made once is there before the census.
@@ -132,6 +132,8 @@ def rolling_kill(report, ground, options):
         ground.remove("first")
         time.sleep(3)
         before = census(ground)
+        ground.create("kept", command=["sleep", "1000000"])
+        ground.run_all(60, kept=ground.size)
         kept = processes(ground)
         writers = [Writer(ground, n, "app") for n in range(1, 4)]
         end, kills, turn = now() + seconds, 0, 0
@@ -165,7 +167,7 @@ def rolling_kill(report, ground, options):
             for name, may in writer.wanted.items():
                 if found.get(name) not in may:
                     report.fault(f"{name} was acknowledged as {sorted(map(str, may))} and is {found.get(name)}")
-        expected = {n: r for n, r in found.items() if n != "probe" and r}
+        expected = {n: r for n, r in found.items() if r} | {"kept": ground.size}
         try:
             ground.run_all(60, **expected)
             report.value("last kill to all tasks running", now() - quiet)
@@ -178,7 +180,7 @@ def rolling_kill(report, ground, options):
         for identifier, entry in kept.items():
             if running.get(identifier) != entry:
                 report.fault(f"the container of {entry[2]} on node {entry[0]} did not stay")
-        ground.remove(*[n for n in found if n != "probe"])
+        ground.remove(*found)
         left = leaks(before, census(ground))
         for _ in range(15):
             if not left:

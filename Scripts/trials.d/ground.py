@@ -147,8 +147,6 @@ class Ground:
         return self
 
     def __exit__(self, kind, value, trace):
-        if kind:
-            self.keep_logs()
         for child in self.children:
             with contextlib.suppress(Exception):
                 child.terminate()
@@ -162,7 +160,7 @@ class Ground:
             self.word("down")
 
     def keep_logs(self):
-        """The daemons' logs outlive a trial that failed."""
+        """The daemons' logs outlive their cluster, until the next trial of the same name."""
         target = f"/tmp/trial-logs-{self.name}"
         subprocess.run(["bash", "-c", f"mkdir -p {target}; for d in {self.folder}/n*; do "
                         f"cp $d/log {target}/${{d##*/}}.log; done"], stderr=subprocess.DEVNULL)

@@ -45,8 +45,7 @@ if __name__ == "__main__":
             try:
                 function(report, ground, options)
             finally:
-                if report.faults:
-                    ground.keep_logs()
+                ground.keep_logs()
                 ground.kept = options.keep and bool(report.faults)
     except (Late, Refused, OSError, subprocess.TimeoutExpired) as error:
         traceback.print_exc()

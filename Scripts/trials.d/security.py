@@ -1,5 +1,5 @@
 """What the LAN and the disks may show, and how joins, promotions and demotions that must fail are refused."""
-import base64, binascii, os, random, re, shutil, subprocess, time
+import base64, binascii, collections, os, random, re, shutil, subprocess, time
 from ground import HERE, Late, Refused, now, processes, wait_for
 
 
@@ -76,7 +76,7 @@ def sealing(report, ground, options):
 
     report.note("files searched: all below every node's data directory (the daemon's database, log and snapshots, "
                 "containerd's metadata, content and snapshots, container logs), and below its /run")
-    allowed = re.compile(r"/containerd/")
+    allowed, found = re.compile(r"/containerd/"), collections.Counter()
     for node in ground.nodes:
         holder = open(f"{ground.folder}/n{node}/holder.pid").read().strip()
         for place, root in (("data", f"{ground.folder}/n{node}"), ("run", f"/proc/{holder}/root/run/swarmd")):
@@ -92,7 +92,10 @@ def sealing(report, ground, options):
                                 continue
                             if kind == "environment" and allowed.search(path):
                                 continue
-                            report.fault(f"node {node}: the {kind}'s marker is in {short} ({form}, {count} times)")
+                            short = re.sub(r"/[0-9a-z]{25,}", "/ID", short)
+                            found[f"the {kind}'s marker ({form}) is in {short}"] += count
+    for text, count in sorted(found.items()):
+        report.fault(f"{text}, {count} times on all nodes")
     report.note("allowed: the environment in containerd's own metadata and run-time specification; the others in a "
                 "tmpfs below /run")
 
