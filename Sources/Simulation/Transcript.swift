@@ -23,6 +23,7 @@ extension World {
         case .agent(let event): "agent: \(describe(event))"
         case .peer(let message, let from): "hears \(from): \(describe(message))"
         case .gossip(let event): "gossip: \(describe(event))"
+        case .hostAnswered(let id): "finds \(id)'s machine there"
         case .leave: "leaves"
         case .standDown: "stands down"
         }

@@ -33,6 +33,13 @@ extension World {
         case .agent(let effect): try perform(effect, of: node)
         case .send(let message, let route): send(message, from: node, to: route)
         case .gossip(let effect): gossip(effect, of: node)
+        case .askHost(let id, _):
+            // A paused daemon's kernel answers; a node that is down here has lost its machine.
+            guard let target = nodes.firstIndex(where: { $0.id == id }), nodes[target].isUp,
+                let there = network.delays(node, target, loss: 0, mayDouble: false, using: &generator).first,
+                let back = network.delays(target, node, loss: 0, mayDouble: false, using: &generator).first
+            else { return }
+            schedule(.event(node: node, boot: nodes[node].boot, .hostAnswered(id)), after: there + back)
         case .eraseLog(let epoch):
             note("\(nodes[node].id) erases its log for epoch \(epoch)")
             nodes[node].epoch = epoch

@@ -146,7 +146,7 @@ package struct WriteBench {
             case .send(let message, let route):
                 guard let target = Int(route.nodeID.dropFirst(5)) else { continue }
                 queue.append((target, .peer(message, from: machines[node].nodeID)))
-            case .readable, .committed, .agent, .gossip, .eraseLog, .removedFromCluster, .fatal: break
+            case .readable, .committed, .agent, .gossip, .askHost, .eraseLog, .removedFromCluster, .fatal: break
             }
         }
     }

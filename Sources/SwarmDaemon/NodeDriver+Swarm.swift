@@ -35,6 +35,11 @@ extension NodeDriver {
     /// Containers' grace periods aside, leaving takes at most so long.
     static let farewellTimeout: Duration = .seconds(5)
     static let leaveTimeout: Duration = .seconds(120)
+    /// A leader's silence that starts an election, up to twice this.
+    static let electionTimeout: Duration = .milliseconds(700)
+    /// A daemon whose machine is there may be away for so long (a restart, an upgrade, a pause) before its tasks are
+    /// replaced; they serve meanwhile. A machine that is gone is noticed by gossip, in about a second.
+    static let daemonPatience: Duration = .seconds(30)
 
     /// Goes on where this node was when swarmd stopped.
     func takeUp() async throws(SwarmError) {
@@ -131,6 +136,8 @@ extension NodeDriver {
         setup.isFounder = record.isFounder
         setup.epoch = record.epoch
         setup.isForced = record.isForced
+        setup.raft.electionTimeout = Self.electionTimeout
+        setup.dispatch.silenceMax = Self.daemonPatience
         setup.managers = record.peers.filter(\.isManager).map(\.nodeID)
         let metadata = MemberMetadata(
             role: .worker, addresses: [record.advertiseAddress], dataPathAddress: record.dataPathAddress,

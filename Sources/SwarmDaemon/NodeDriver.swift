@@ -179,6 +179,11 @@ package actor NodeDriver {
         case .committed(let commit): publish(commit)
         case .send(let message, let route): transmit(message, to: route)
         case .gossip(let effect): gossip(effect)
+        case .askHost(let id, let address):
+            Task {
+                guard await HostProbe.isThere(address) else { return }
+                self.step(.hostAnswered(id), of: generation)
+            }
         case .eraseLog(let epoch): eraseLog(epoch)
         case .removedFromCluster:
             logger.warning("this node was removed from the swarm; it leaves")

@@ -35,6 +35,8 @@ package enum NodeEvent: Sendable {
     /// never; everything else may be lost, doubled or reordered.
     case peer(PeerMessage, from: ObjectID)
     case gossip(MembershipEvent)
+    /// The machine of that node is there, whatever its daemon does: answers `.askHost`.
+    case hostAnswered(ObjectID)
     /// This node leaves: containers stop, the farewell is gossiped, leadership is handed over.
     case leave
     /// This node stops for a while: another manager leads meanwhile.
@@ -55,6 +57,8 @@ package enum NodeEffect: Sendable {
     case send(PeerMessage, to: PeerRoute)
     /// What gossip wants sent or answered; verdicts are followed by the machine itself.
     case gossip(MembershipEffect)
+    /// Is the machine there at which that node listened? A connection that is accepted or refused is an answer.
+    case askHost(ObjectID, PeerAddress)
     /// The cluster was made anew elsewhere: forget the log, keep this number with the node's identity. What was
     /// given to storage before must not be answered any more.
     case eraseLog(epoch: UInt64)

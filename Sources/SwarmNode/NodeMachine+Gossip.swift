@@ -21,9 +21,11 @@ extension NodeMachine {
                 hasSaidFarewell = true
                 effects.append(.gossip(verdict))
             case .memberAlive(let member): effects += revived(member.id, at: now, time)
-            case .memberDead(let member): effects += lost(member.id, hasLeft: false, at: now, time)
+            case .memberDead(let member):
+                if isLost(member, at: now) { effects += lost(member.id, hasLeft: false, at: now, time) }
+                manager?.mustCheckNodes = true
             case .memberLeft(let member): effects += lost(member.id, hasLeft: true, at: now, time)
-            case .memberSuspect: break
+            case .memberSuspect(let member): effects += suspected(member, at: now)
             case .memberUpdated: manager?.mustCheckNodes = true
             }
         }
@@ -51,6 +53,7 @@ extension NodeMachine {
     private mutating func revived(_ id: ObjectID, at now: Instant, _ time: Timestamp) -> [NodeEffect] {
         nodeIDs[Self.memberID(of: id)] = id
         leftNodes.remove(id)
+        hosts[id] = nil
         manager?.mustCheckNodes = true
         var effects: [NodeEffect] = []
         if deadNodes.remove(id) != nil { effects += tellAgent(at: now, time) }
@@ -58,10 +61,11 @@ extension NodeMachine {
         return effects
     }
 
-    private mutating func lost(_ id: ObjectID, hasLeft: Bool, at now: Instant, _ time: Timestamp)
+    mutating func lost(_ id: ObjectID, hasLeft: Bool, at now: Instant, _ time: Timestamp)
         -> [NodeEffect]
     {
         if hasLeft { leftNodes.insert(id) }
+        hosts[id] = nil
         manager?.mustCheckNodes = true
         return deadNodes.insert(id).inserted ? tellAgent(at: now, time) : []
     }

@@ -72,7 +72,7 @@ extension NodeMachine {
     private var view: ClusterView {
         ClusterView(
             nodeID: nodeID, dead: deadNodes, left: leftNodes, configuration: raft.membership,
-            isForced: isForced, managerAddresses: managerAddresses)
+            isForced: isForced, managerAddresses: managerAddresses, absent: absentNodes)
     }
 
     /// Where members of gossip serve their peers; what the store says of an address may be old.

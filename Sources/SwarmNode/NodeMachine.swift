@@ -23,7 +23,7 @@ package struct NodeMachine: Sendable {
     /// A request finds a leader in this time or fails.
     package static let requestTimeout: Duration = .seconds(10)
     /// After a change of leader an answer of the former one is waited for so long.
-    package static let answerPatience: Duration = .seconds(2)
+    package static let answerPatience: Duration = .milliseconds(200)
     /// A leader that refuses a request is asked so often.
     package static let forwardsMax = 5
     /// Messages that wait for their batch to be on disk.
@@ -73,6 +73,8 @@ package struct NodeMachine: Sendable {
     // Gossip
     package internal(set) var deadNodes: Set<ObjectID> = []
     var leftNodes: Set<ObjectID> = []
+    /// Members whose daemon is silent, until it is known what became of their machine.
+    var hosts: [ObjectID: HostWatch] = [:]
     /// Whether the others were told that this node leaves.
     package internal(set) var hasSaidFarewell = false
     private var mustStoreAssignment = false
@@ -153,6 +155,7 @@ package struct NodeMachine: Sendable {
         }
         if keepsTime { consider(raft.nextDeadline) }
         consider(gossip?.nextDeadline)
+        consider(nextHostDeadline)
         consider(session.nextDeadline)
         if manager == nil { consider(waiting.map(\.failsAt).min()) }
         consider(forwarded.values.map(\.failsAt).min())
@@ -189,6 +192,7 @@ package struct NodeMachine: Sendable {
         case .agent(let event): effects += absorb(agent.receive(event, at: time), at: now, time)
         case .peer(let message, let source): effects += receive(message, from: source, at: now, time: time)
         case .gossip(let event): effects += hear(event, at: now, time: time)
+        case .hostAnswered(let id): hostAnswered(id, at: now)
         case .leave: effects += leave(at: now, time: time)
         case .standDown:
             guard raft.isLeader else { break }
@@ -215,6 +219,7 @@ package struct NodeMachine: Sendable {
         if let due = gossip?.nextDeadline, due <= now {
             effects += hear(.deadlineReached, at: now, time: time)
         }
+        if let due = nextHostDeadline, due <= now { effects += watchHosts(at: now, time: time) }
         if let due = session.nextDeadline, due <= now { effects += follow(.deadlineReached, at: now, time) }
         effects += failOverdue(at: now)
         return effects

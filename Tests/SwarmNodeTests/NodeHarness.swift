@@ -175,7 +175,7 @@ struct NodeHarness {
             disk.entries.removeAll { $0.index <= index }
             queue.append(.snapshotSaved(index: index))
         case .respond(let ticket, let result): responses[ticket] = result
-        case .committed, .readable, .send, .gossip, .eraseLog, .removedFromCluster: break
+        case .committed, .readable, .send, .gossip, .askHost, .eraseLog, .removedFromCluster: break
         case .fatal(let error): preconditionFailure("\(error)")
         case .agent(let effect): perform(effect)
         }

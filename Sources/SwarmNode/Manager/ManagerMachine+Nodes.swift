@@ -15,6 +15,8 @@ struct ClusterView: Sendable {
     var isForced: Bool
     /// `host:port` of managers, as they say themselves.
     var managerAddresses: [ObjectID: String] = [:]
+    /// Nodes whose machine is there and whose daemon is not.
+    var absent: Set<ObjectID> = []
 }
 
 extension ManagerMachine {
@@ -53,7 +55,8 @@ extension ManagerMachine {
             if view.isForced, node.id != view.nodeID, node.spec.role == "manager" {
                 wanted.spec.role = "worker"
             }
-            wanted.managerStatus = managerStatus(of: wanted, view, isDead: isDead)
+            wanted.managerStatus = managerStatus(
+                of: wanted, view, isDead: isDead || view.absent.contains(node.id))
             if wanted != node { actions.append(.update(.node(wanted))) }
         }
         return actions
@@ -63,7 +66,8 @@ extension ManagerMachine {
         guard view.configuration.isVoter(NodeMachine.memberID(of: node.id)) else { return nil }
         guard view.configuration.members.count > 1 || node.managerStatus != nil else { return nil }
         let address =
-            view.managerAddresses[node.id] ?? node.managerStatus?.addr ?? (node.status.addr.map { "\($0):2377" } ?? "")
+            view.managerAddresses[node.id] ?? node.managerStatus?.addr
+            ?? (node.status.addr.map { "\($0):2377" } ?? "")
         let isSelf = node.id == view.nodeID
         return ManagerStatus(
             leader: isSelf ? true : nil, reachability: isDead && !isSelf ? "unreachable" : "reachable",

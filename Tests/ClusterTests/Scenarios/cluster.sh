@@ -31,7 +31,7 @@ for i in 1 2 3 4 5; do
 done
 for i in 2 5; do
   other=$(names 1 "tasks.web" | awk '{print $1}')
-  cluster enter $i "${probes[$i]}" ping -c 1 -W 2 "$other" >/dev/null || fail "node $i does not reach $other"
+  cluster enter $i "${probes[$i]}" curl -sS -m 2 -o /dev/null "http://$other/cgi-bin/who" || fail "node $i does not reach $other"
 done
 
 echo "== one mesh, which keeps the client's address"
@@ -45,14 +45,15 @@ echo "== the leader dies"
 leader() { local i; for i in 2 3 1; do on $i node ls --format '{{.Hostname}} {{.ManagerStatus}}' 2>/dev/null | awk '$2 == "Leader" {print substr($1, 5)}' | grep . && return; done; }
 old=$(leader)
 others=(); for i in 1 2 3; do [ $i = "$old" ] || others+=($i); done
-before=$(docker_pids() { local i; for i in 4 5; do cluster docker $i ps -q | xargs -r "$root/Scripts/cluster" docker $i inspect --format '{{.State.Pid}}'; done | sort; }; docker_pids)
+survivors() { local i; for i in 4 5; do cluster docker $i ps -q | xargs -r "$root/Scripts/cluster" docker $i inspect --format '{{.State.Pid}}'; done | sort; }
+before=$(survivors)
 cluster kill "$old"
 eventually 10 "a write through another manager" on "${others[0]}" service create -d --name "after" busybox:latest sleep 10000
 gone() { [ "$(names 4 tasks.probe | wc -w)" = 4 ]; }
 eventually 5 "the dead node's tasks to leave the names" gone
 whole() { [ "$(on "${others[1]}" service ps --filter desired-state=running --format '{{.CurrentState}} {{.Node}}' web | grep -v "node$old\$" | grep -c ^Running)" = 5 ]; }
 eventually 20 "web to be whole again" whole
-after=$(for i in 4 5; do cluster docker $i ps -q | xargs -r "$root/Scripts/cluster" docker $i inspect --format '{{.State.Pid}}'; done | sort)
+after=$(survivors)
 [ -z "$(comm -23 <(echo "$before") <(echo "$after"))" ] || fail "a healthy task was restarted"
 down() { on "${others[0]}" node ls --format '{{.Hostname}} {{.Status}}' | grep -q "node$old Down"; }
 eventually 10 "the dead node to be shown as Down" down
