@@ -67,6 +67,18 @@ eventually 20 "it to be a manager again" reads
 probes[$old]=; again() { probes[$old]=$(probe "$old"); [ -n "${probes[$old]}" ] && [ "$(names "$old" tasks.web | wc -w)" = 5 ]; }
 eventually 30 "its probe to see five tasks" again
 
+echo "== a daemon is killed and comes back: its machine lives, so nothing is replaced"
+before=$(survivors)
+cluster stop 5 KILL
+for n in $(seq 30); do
+  [ "$(names 4 tasks.web | wc -w)" = 5 ] || fail "the silent daemon's tasks left the names"
+  cluster client curl -sS -m 2 -o /dev/null http://198.18.0.15:8080/ || fail "the silent daemon's node serves no more"
+  sleep 0.1
+done
+cluster start 5
+eventually 20 "five nodes to be Ready" ready
+is "containers" "$before" "$(survivors)"
+
 echo "== roles"
 on "${others[0]}" node promote node4 >/dev/null
 reads() { on 4 service ls -q; }
