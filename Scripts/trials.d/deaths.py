@@ -320,7 +320,8 @@ def pause(report, ground, options):
     for slot, count in slots.items():
         if count > 1:
             report.fault(f"{count} tasks are wanted in slot {slot[1]} of {slot[0]}")
-    ground.remove("web", "rr", register.name)
+    if not options.keep:
+        ground.remove("web", "rr", register.name)
 
 
 def leader_pause(report, ground, options):

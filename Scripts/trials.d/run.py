@@ -32,7 +32,7 @@ if __name__ == "__main__":
     parser.add_argument("--rate", type=float, default=0, help="requests a second through every node meanwhile")
     parser.add_argument("--moved", action="store_true", help="managers-down, one round: come back at other addresses")
     parser.add_argument("--engine", choices=["ours", "docker"], default="ours", help="docker: against Docker Swarm")
-    parser.add_argument("--keep", action="store_true", help="leave the cluster as it is when a promise was broken")
+    parser.add_argument("--keep", action="store_true", help="leave the cluster as it is in the end")
     parser.add_argument("--nodes", type=int, help="another number of nodes")
     options = parser.parse_args()
     function, nodes, managers, count, _ = TRIALS[options.name]
@@ -46,7 +46,7 @@ if __name__ == "__main__":
                 function(report, ground, options)
             finally:
                 ground.keep_logs()
-                ground.kept = options.keep and bool(report.faults)
+                ground.kept = options.keep
     except (Late, Refused, OSError, subprocess.TimeoutExpired) as error:
         traceback.print_exc()
         report.fault(f"the trial did not end: {error}")
