@@ -21,6 +21,7 @@ extension KernelNetwork {
         do throws(SwarmError) {
             let index = try sandbox.index(of: Names.tunnel)
             try sandbox.setMaster(index, try sandbox.index(of: Names.bridge))
+            try sandbox.stopLearning(index, "learn nothing from the tunnel of network \(network.name)")
             try sandbox.setUp(index, "raise the tunnel of network \(network.name)")
         } catch {
             try? sandbox.deleteLink(Names.tunnel)

@@ -66,6 +66,17 @@ extension NetlinkSocket {
         try request(RTM_NEWLINK, payload, "configure link \(alias)")
     }
 
+    /// A bridge that learned from this port would send frames for a local container away, once a late frame of the
+    /// task that had its address before came in.
+    func stopLearning(_ index: Int32, _ action: @autoclosure () -> String) throws(SwarmError) {
+        var payload = NetlinkPayload.link(index: index)
+        payload.nest(IFLA_LINKINFO) { info in
+            info.put(IFLA_INFO_SLAVE_KIND, "bridge")
+            info.nest(IFLA_INFO_SLAVE_DATA) { $0.put(IFLA_BRPORT_LEARNING, UInt8(0)) }
+        }
+        try request(RTM_NEWLINK, payload, action())
+    }
+
     func setUp(_ index: Int32, _ action: @autoclosure () -> String) throws(SwarmError) {
         let payload = NetlinkPayload.link(index: index, flags: Self.up, change: Self.up)
         try request(RTM_NEWLINK, payload, action())

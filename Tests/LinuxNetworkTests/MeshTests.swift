@@ -199,6 +199,20 @@ import Testing
         while !shell("cat \(file)").contains(word), Date() < deadline {}
     }
 
+    /// An address that is used again elsewhere was lost for five minutes: a late frame had moved it behind the tunnel.
+    @Test func `a bridge learns nothing from frames that come late through the tunnel`() async throws {
+        try await withCluster(2, [Self.a, Self.b]) { cluster in
+            // Node 1 forgets the task of node 2, whose frames still come.
+            var desired = cluster.desired(1, [Self.a])
+            desired.tunnel?.peers = [try #require(IPv4Address("198.18.0.2"))]
+            #expect(await cluster.networks[0].apply(desired) == NetworkReport())
+            _ = cluster.pings(Self.b, Self.a.app)
+            let entries = cluster.sandbox(1, "app", "bridge fdb show dev vx0")
+            #expect(!entries.contains(MACAddress(derivedFrom: Self.b.app).description), "\(entries)")
+            #expect(cluster.sandbox(1, "app", "bridge -d link show dev vx0").contains("learning off"))
+        }
+    }
+
     @Test func `entries and devices that somebody removes come back`() async throws {
         try await withCluster(2, [Self.a, Self.b]) { cluster in
             let network = cluster.networks[0]
