@@ -142,8 +142,10 @@ extension NodeDriver {
         let request = try X509Request.forNode(key: key)
         let now = SystemClock.timestamp()
         let grant: RenewalGrant
-        if let cluster = machine.store.cluster, cluster.rootKey != nil,
-            let node = machine.store.nodes[machine.nodeID]
+        // One that was demoted before remembers itself as a worker until the log has caught up: it would certify
+        // itself as one for ever, and the leader take none of its acknowledgements.
+        if machine.isManager, let cluster = machine.store.cluster, cluster.rootKey != nil,
+            let node = machine.store.nodes[machine.nodeID], node.spec.role == "manager"
         {
             grant = try CertificateKeeping.issue(
                 request, to: node.id, by: cluster, role: node.spec.role, at: now)
