@@ -121,7 +121,7 @@ extension World {
                 .streamPing(sequence: sequence, from: node, to: other, boot: boot, target: target),
                 after: delay)
         case .answerStreamPing, .memberAlive, .memberSuspect, .memberDead, .memberLeft, .memberUpdated,
-            .identityContested, .leftCluster:
+            .identityContested, .senderDoubted, .departureDenied, .leftCluster:
             break
         }
     }

@@ -180,9 +180,9 @@ extension NodeDriver {
         var failure = SwarmError(.unavailable, "no manager of the swarm is known that could be asked")
         for route in managerRoutes() {
             guard let peers = swarm?.peers else { throw SwarmError(.unavailable, SwarmText.notMember) }
-            do throws(SwarmError) { return try await peers.call(call, to: route, timeout: nil) } catch {
-                failure = error
-            }
+            do throws(SwarmError) {
+                return try await peers.call(call, to: route, needsManager: true)
+            } catch { failure = error }
         }
         throw failure
     }

@@ -129,6 +129,8 @@ package struct NodeMachine: Sendable {
     package var term: Term { raft.hardState.term }
     package var commitIndex: LogIndex { raft.commitIndex }
     package var voters: Set<MemberID> { raft.membership.voters }
+    /// By node, statuses of others' tasks that this leader refused.
+    package var refusedStatuses: [ObjectID: Int] { manager?.dispatcher.refusedStatuses ?? [:] }
     /// Writes of this leader that are not agreed on yet, and the store that its next one would be made from.
     package var ahead: (writes: Int, store: ObjectStore)? { manager.map { ($0.pipeline.count, $0.pipeline.store) } }
     /// The state of consensus in a line, for transcripts.

@@ -27,6 +27,8 @@ final class Peer {
     struct PendingCall {
         var promise: EventLoopPromise<Result<[UInt8], SwarmError>>
         var timeout: Scheduled<Void>
+        /// Gossip says who is a manager, certificates prove it.
+        var needsManager: Bool
         /// Over which it went; nil while it waits.
         var connection: PeerConnection?
     }
