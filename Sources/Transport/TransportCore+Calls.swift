@@ -1,4 +1,5 @@
 import ClusterSecurity
+import Logging
 import NIOCore
 import SwarmCore
 import SwarmNode

@@ -6,6 +6,8 @@ import Glibc
 import LibCrypto
 import Logging
 import Membership
+import NIOCore
+import NIOPosix
 import SwarmCore
 import SwarmModel
 import SwarmNode
@@ -150,8 +152,8 @@ import Transport
                 Claim(subject: subject, incarnation: incarnation, content: .dead(by: identity.principal.nodeID)),
             ]
         }
-        let descriptor = socket(AF_INET, Int32(SOCK_DGRAM.rawValue), 0)
-        defer { close(descriptor) }
+        let socket = try await DatagramBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+            .bind(host: "0.0.0.0", port: 0).get()
         // Long enough that a lie which is believed would show.
         for round in 0..<60 {
             for name in [identity.principal.nodeID, victim.id, manager.id, "stranger"] {
@@ -160,28 +162,16 @@ import Transport
                         from: name, body: round % 2 == 0 ? .gossip : .ping(sequence: 1, target: manager.id),
                         claims: [claim])
                     for host in [manager.host, victim.host] {
-                        send(ring.seal(GossipCodec.encode(datagram)), to: host, over: descriptor)
+                        let bytes = ByteBuffer(bytes: ring.seal(GossipCodec.encode(datagram)))
+                        let address = try SocketAddress(ipAddress: host, port: 7946)
+                        socket.writeAndFlush(AddressedEnvelope(remoteAddress: address, data: bytes), promise: nil)
                     }
                 }
             }
             try await Task.sleep(for: .milliseconds(50))
         }
+        try await socket.close()
         await node.transport.shutdown()
-    }
-
-    private func send(_ bytes: [UInt8], to host: String, over descriptor: Int32) {
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = in_port_t(7946).bigEndian
-        _ = unsafe inet_pton(AF_INET, host, &address.sin_addr)
-        _ = unsafe bytes.withUnsafeBytes { bytes in
-            unsafe withUnsafePointer(to: &address) { pointer in
-                unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                    unsafe sendto(
-                        descriptor, bytes.baseAddress, bytes.count, 0, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-                }
-            }
-        }
     }
 
     private func base64(_ bytes: [UInt8]) -> String { String(decoding: Base64.encode(bytes), as: UTF8.self) }
