@@ -14,8 +14,6 @@ id() { on 1 node ls --format '{{.ID}} {{.Hostname}}' | awk -v h="node$1" '$2 == 
 leader=$(on 1 node ls --format '{{.Hostname}} {{.ManagerStatus}}' | awk '$2 == "Leader" { print substr($1, 5) }')
 evil=$(id 4)
 cluster stop 4 TERM
-down() { on 1 node ls --format '{{.Hostname}} {{.Status}}' | grep -q 'node4 Down'; }
-eventually 20 "node 4 to be Down" down
 # state: all that a hostile node might change, and no times.
 state() {
   on 1 node ls --format '{{.ID}} {{.Hostname}} {{.Status}} {{.Availability}} {{.ManagerStatus}}' | grep -v node4
