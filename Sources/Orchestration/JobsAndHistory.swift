@@ -44,47 +44,42 @@ extension Workspace {
 
     /// Tasks of services that are gone go too; tasks of nodes that stayed away too long free what they hold.
     mutating func giveUpLostTasks() {
-        for service in store.lostServices {
-            for task in store.tasks(ofService: service) {
-                guard draft.accepts(.task, task.id) else { return revisit(at: now) }
+        for task in store.tasks.sorted {
+            guard draft.accepts(.task, task.id) else { return revisit(at: now) }
+            if let service = task.serviceID, store.services[service] == nil {
                 want(.remove, of: task)
             }
-        }
-        for node in store.nodes.sorted where node.status.state == "down" {
+            guard !task.isStopped, let id = task.nodeID, let node = store.nodes[id],
+                node.status.state == "down"
+            else { continue }
             let limit = node.updatedAt + Reconciler.orphanAfter
-            for task in store.tasks(onNode: node.id) where !task.isStopped {
-                guard limit <= now else {
-                    revisit(at: limit)
-                    break
-                }
-                guard draft.accepts(.task, task.id) else { return revisit(at: now) }
-                var lost = task
-                lost.status.state = .orphaned
-                lost.status.timestamp = now
-                lost.status.message = "node has been down for too long"
-                draft.put(.task(lost))
+            guard limit <= now else {
+                revisit(at: limit)
+                continue
             }
+            var lost = draft.store.tasks[task.id] ?? task
+            lost.status.state = .orphaned
+            lost.status.timestamp = now
+            lost.status.message = "node has been down for too long"
+            draft.put(.task(lost))
         }
     }
 
-    /// Removes what is to be removed and no longer runs.
+    /// Removes what is to be removed and no longer runs, and the oldest of each slot beyond the history limit.
     mutating func reap() {
-        for id in store.taskIDsToRemove {
-            guard let task = store.tasks[id], task.isStopped || task.status.state < .assigned else { continue }
-            guard draft.accepts(.task, id) else { return revisit(at: now) }
-            draft.remove(.task, id)
-        }
-    }
-
-    /// Removes the oldest tasks of each slot beyond the history limit.
-    mutating func cutHistory(of service: Service) {
         let limit = store.cluster?.taskHistoryLimit ?? 5
+        for task in store.tasks.sorted where task.desiredState == .remove {
+            guard draft.accepts(.task, task.id) else { return revisit(at: now) }
+            if task.isStopped || task.status.state < .assigned { draft.remove(.task, task.id) }
+        }
         guard limit >= 0 else { return }
-        for (_, slot) in slots(of: service) where Int64(slot.tasks.count) > limit {
-            let old = slot.tasks.filter { $0.isStopped && $0.desiredState >= .shutdown }
-            for task in old.prefix(slot.tasks.count - Int(limit)) {
-                guard draft.accepts(.task, task.id) else { return revisit(at: now) }
-                draft.remove(.task, task.id)
+        for service in store.services.sorted {
+            for (_, slot) in slots(of: service) where Int64(slot.tasks.count) > limit {
+                let old = slot.tasks.filter { $0.isStopped && $0.desiredState >= .shutdown }
+                for task in old.prefix(slot.tasks.count - Int(limit)) {
+                    guard draft.accepts(.task, task.id) else { return revisit(at: now) }
+                    draft.remove(.task, task.id)
+                }
             }
         }
     }

@@ -54,8 +54,7 @@ extension NodeMachine {
         if let manager, manager.needsPlan, planning == nil, manager.plan.isEmpty,
             manager.pipeline.store.cluster != nil
         {
-            var base = manager.pipeline.store
-            base.settled = manager.settled
+            let base = manager.pipeline.store
             self.manager?.needsPlan = false
             self.manager?.planBase = base
             planning = manager.claim
@@ -108,7 +107,7 @@ extension NodeMachine {
             }
         }
         let view = self.view
-        if manager?.nodesToCheck.isEmpty == false || (manager?.checkNodesAt.map { $0 <= now } ?? false),
+        if manager?.mustCheckNodes == true || (manager?.checkNodesAt.map { $0 <= now } ?? false),
             let actions = manager?.nodeActions(view, at: now)
         {
             isForced = isForced && store.nodes.isEmpty
@@ -181,12 +180,9 @@ extension NodeMachine {
 
     /// Makes consensus follow the roles in the store, one change at a time.
     private mutating func changeManagers(at now: Instant, _ time: Timestamp) -> [NodeEffect] {
-        guard let manager, manager.mustCheckVoters, manager.membershipTicket == nil, manager.membershipAt <= now
+        guard let manager, manager.membershipTicket == nil, manager.membershipAt <= now,
+            let voters = manager.wantedVoters(store, view)
         else { return [] }
-        guard let voters = manager.wantedVoters(store, view) else {
-            self.manager?.mustCheckVoters = false
-            return []
-        }
         nextTicket += 1
         self.manager?.membershipTicket = nextTicket
         self.manager?.membershipAt = now + ManagerMachine.membershipRetry

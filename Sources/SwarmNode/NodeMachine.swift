@@ -149,7 +149,7 @@ package struct NodeMachine: Sendable {
     private var keepsTime: Bool {
         // Reads that nobody answers must end, whatever this node is by then.
         !reads.isEmpty
-            || (isManager || raft.isLeader || raft.mayCampaign && !isDismissed)
+            || (isManager || raft.isLeader)
                 && (!raft.isLeader || !raft.membership.members.subtracting([raft.id]).isEmpty)
     }
     /// The node that leads, as far as this one knows.
@@ -252,16 +252,13 @@ package struct NodeMachine: Sendable {
         let isCurrent = planning == manager?.claim
         planning = nil
         guard manager != nil else { return }
-        let isVoid = manager?.isPlanVoid == true
-        manager?.isPlanVoid = false
-        guard isCurrent && !isVoid || mutations.contains(.appliesStalePlans) else {
+        guard isCurrent || mutations.contains(.appliesStalePlans) else {
             manager?.needsPlan = true
             return
         }
         if !isCurrent { manager?.planBase = store }
         manager?.plan = result.actions
         manager?.revisitAt = result.revisitAt
-        manager?.settled = result.settled
     }
 
     /// After every event: letters to itself, then whatever may come next, until nothing is left.
@@ -329,11 +326,6 @@ package struct NodeMachine: Sendable {
             return []
         }
         manager?.report(outcome)
-        manager?.heard(node, store)
-        if case .open = message {
-            manager?.nodesToCheck.insert(node)
-            manager?.mustCheckVoters = true
-        }
         return post(outcome.messages)
     }
 
@@ -369,7 +361,7 @@ package struct NodeMachine: Sendable {
 
     /// A node that missed its own removal from consensus would campaign for ever.
     private mutating func noticeDismissal() {
-        guard raft.mayCampaign, !raft.isLeader, let leader = session.session?.leader,
+        guard raft.membership.isVoter(raft.id), !raft.isLeader, let leader = session.session?.leader,
             leader.term >= raft.hardState.term, !session.managers.isEmpty
         else { return }
         isDismissed = !session.managers.contains(nodeID)

@@ -23,12 +23,10 @@ extension ManagerMachine {
     /// Brings the nodes' status, and the roles of those that left, to what sessions and gossip say.
     mutating func nodeActions(_ view: ClusterView, at now: Instant) -> [StoreAction] {
         let store = pipeline.store
-        if let due = checkNodesAt, due <= now { nodesToCheck = .all }
-        if case .all = nodesToCheck { checkNodesAt = nil }
-        let nodes = nodesToCheck.nodes(in: store)
-        nodesToCheck = .none
+        mustCheckNodes = false
+        checkNodesAt = nil
         var actions: [StoreAction] = []
-        for node in nodes {
+        for node in store.nodes.sorted {
             var wanted = node
             let isDead = view.dead.contains(node.id)
             if node.id == view.nodeID {
