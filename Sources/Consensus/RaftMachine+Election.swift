@@ -4,7 +4,7 @@ import SwarmCore
 extension RaftMachine {
     mutating func campaign(isPreVote: Bool, at now: Instant) -> [RaftEffect] {
         resetElectionDeadline(at: now)
-        guard isVoter else { return [] }
+        guard mayCampaign else { return [] }
         role = isPreVote ? .preCandidate : .candidate
         var lost: [RaftEffect] = []
         if leader != nil {
