@@ -15,7 +15,7 @@ extension NodeMachine {
         for verdict in verdicts {
             switch verdict {
             case .send, .openExchange, .answerExchange, .openStreamPing, .answerStreamPing,
-                .identityContested, .senderDoubted, .departureDenied:
+                .identityContested:
                 effects.append(.gossip(verdict))
             case .leftCluster:
                 hasSaidFarewell = true
@@ -90,7 +90,7 @@ extension MembershipEffect {
         switch self {
         case .memberAlive, .memberUpdated, .memberLeft: true
         case .send, .openExchange, .answerExchange, .openStreamPing, .answerStreamPing, .identityContested,
-            .senderDoubted, .departureDenied, .leftCluster, .memberSuspect, .memberDead:
+            .leftCluster, .memberSuspect, .memberDead:
             false
         }
     }
