@@ -42,6 +42,9 @@ for i in 1 2 3; do round "$i"; done
 one_snapshot() { [ "$(snapshots)" = 1 ]; }
 # containerd's collector clears snapshots away after their removal: of all, the image's one layer stays.
 eventually 60 "the end of the snapshots" one_snapshot
+# The last round's networks go a moment after its containers; ingress stays.
+one_namespace() { trace | grep -x "namespaces 1" >/dev/null; }
+eventually 30 "the end of the networks' namespaces" one_namespace
 trace >"$CLUSTER_DIR/before"; opened=$(descriptors); warm=
 for i in $(seq 4 "$rounds"); do
   round "$i"
