@@ -214,6 +214,9 @@ extension RPCError {
         default:
             if message.contains("no space left on device") {
                 .resourceExhausted
+            } else if message.contains("context deadline exceeded") {
+                // Its clock was a little faster than ours.
+                .deadlineExceeded
             } else if message.contains("process already finished") || message.contains("not found") {
                 .notFound
             } else {

@@ -183,14 +183,19 @@ extension ContainerdRuntimeService {
 
     package func stop(_ containerID: String, gracePeriod: Duration?) async throws(SwarmError) {
         guard let record = records[containerID] else { return }
-        do {
+        do throws(SwarmError) {
             try await kill(containerID, signal: record.stopSignal)
-            try await waitForExit(containerID, within: gracePeriod ?? .seconds(10))
-        } catch  where error.code == .conflict {
-            return
-        } catch  where error.code == .deadlineExceeded {
-            try? await kill(containerID, signal: "SIGKILL")
+            return try await waitForExit(containerID, within: gracePeriod ?? .seconds(10))
+        } catch {
+            if error.code == .conflict { return }
+            guard error.code == .deadlineExceeded else { throw error }
+        }
+        do throws(SwarmError) {
+            try await kill(containerID, signal: "SIGKILL")
             try await waitForExit(containerID, within: .seconds(30))
+        } catch {
+            // It ended between the two.
+            guard error.code == .conflict else { throw error }
         }
     }
 

@@ -2,6 +2,7 @@ import ContainerdRuntime
 import DNSServer
 import Execution
 import LinuxNetwork
+import Logging
 import Overlay
 import Ports
 import SwarmCore
@@ -34,14 +35,7 @@ extension NodeDriver {
         case .stopContainer(let task, let id, let grace):
             // Not queued: a grace period must not hold up others' starts.
             let generation = self.generation
-            Task {
-                do throws(SwarmError) {
-                    try await service.stop(id, gracePeriod: grace)
-                    self.step(.agent(.task(task, .stopped)), of: generation)
-                } catch {
-                    self.step(.agent(.task(task, .failed(.stopContainer, error.description))), of: generation)
-                }
-            }
+            Task { await self.stop(task, id, grace, of: generation) }
         case .removeContainer(let task, let id):
             run(task, .removeContainer, .removed) { () throws(SwarmError) in
                 try await service.remove(id, force: true)
@@ -50,6 +44,23 @@ extension NodeDriver {
             wantedNetwork = (networking, view, version)
             if !isApplyingNetwork { applyNetwork() }
         case .report: break
+        }
+    }
+
+    /// Again until it is done: nobody else would end a container that its task has given up.
+    private func stop(_ task: ObjectID, _ id: String, _ grace: Duration, of generation: Int) async {
+        var grace = grace
+        while generation == self.generation {
+            do throws(SwarmError) {
+                try await service.stop(id, gracePeriod: grace)
+                return step(.agent(.task(task, .stopped)), of: generation)
+            } catch {
+                logger.warning(
+                    "a container does not stop; it is tried again",
+                    metadata: ["task.id": "\(task)", "container.id": "\(id)", "error": "\(error)"])
+            }
+            grace = Self.stopRetryPause
+            try? await Task.sleep(for: Self.stopRetryPause)
         }
     }
 

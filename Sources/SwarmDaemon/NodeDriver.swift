@@ -19,6 +19,8 @@ import Transport
 package actor NodeDriver {
     /// Container operations at once; starts beyond it wait their turn.
     static let operationsMax = 16
+    /// Between two attempts to stop a container, and the grace of those after the first.
+    static let stopRetryPause: Duration = .seconds(1)
     /// Messages of peers that wait for their turn; the newest beyond it are dropped, as a network may.
     static let inboxMax = 8192
     /// Between two looks at what changes slowly: certificates, known peers.
