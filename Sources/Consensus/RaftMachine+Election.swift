@@ -4,11 +4,12 @@ import SwarmCore
 extension RaftMachine {
     mutating func campaign(isPreVote: Bool, at now: Instant) -> [RaftEffect] {
         resetElectionDeadline(at: now)
-        guard isVoter else { return [] }
+        guard mayCampaign else { return [] }
         role = isPreVote ? .preCandidate : .candidate
         var lost: [RaftEffect] = []
         if leader != nil {
-            lost = [.leadershipChanged(Leadership(term: hardState.term, leader: nil, isSelf: false))]
+            lost = abandonForwardedReads()
+            lost += [.leadershipChanged(Leadership(term: hardState.term, leader: nil, isSelf: false))]
         }
         leader = nil
         votes = [id]
@@ -49,6 +50,7 @@ extension RaftMachine {
         var effects: [RaftEffect] = []
         let wasLeader = role == .leader
         let changed = self.leader != leader || term != hardState.term || wasLeader
+        if changed { effects += abandonForwardedReads() }
         role = .follower
         heartbeatDeadline = nil
         resetElectionDeadline(at: now)

@@ -137,6 +137,14 @@ extension RaftMachine {
         return overdue.map { .rejected(ticket: $0.ticket, .timedOut) }
     }
 
+    /// The leader that was asked leads no more: what it has not answered is asked of the next one.
+    mutating func abandonForwardedReads() -> [RaftEffect] {
+        let unanswered = reads.forwarded.filter { $0.index == nil }
+        guard !unanswered.isEmpty else { return [] }
+        reads.forwarded.removeAll { $0.index == nil }
+        return unanswered.map { .rejected(ticket: $0.ticket, .notLeader(hint: nil)) }
+    }
+
     /// This member no longer leads: who waited for it is told.
     mutating func refuseReads() -> [RaftEffect] {
         let refused = reads.confirming + reads.collecting

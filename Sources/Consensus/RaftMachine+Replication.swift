@@ -40,7 +40,7 @@ extension RaftMachine {
             guard message.term == hardState.term else { return [] }
             return acknowledgePiece(
                 message.from, snapshot: (index, checksum), offset: offset, round: round, at: now)
-        case .timeoutNow: return isVoter ? campaign(isPreVote: false, at: now) : []
+        case .timeoutNow: return mayCampaign ? campaign(isPreVote: false, at: now) : []
         case .readRequest(let context): return remoteRead(from: message.from, context: context, at: now)
         case .readReply(let context, let index): return readAnswered(context: context, index: index)
         }
@@ -77,7 +77,7 @@ extension RaftMachine {
             guard first.index > commitIndex || mutations.contains(.skipsPreviousEntryCheck) else { return [] }
             batch = store(fresh, from: first.index)
             if batch == nil { return [] }
-            if isVoter && electionDeadline == nil { resetElectionDeadline(at: now) }
+            if mayCampaign && electionDeadline == nil { resetElectionDeadline(at: now) }
         }
         let known = mutations.contains(.appliesBeforeCommit) ? matched : min(commit, matched)
         return acknowledging(leader, matched: matched, round: round, batch) + self.commit(upTo: known)

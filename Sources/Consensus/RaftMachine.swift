@@ -66,6 +66,9 @@ package struct RaftMachine: Sendable {
     package var isLeader: Bool { role == .leader }
     var peers: [MemberID] { membership.members.subtracting([id]).sorted() }
     var isVoter: Bool { membership.isVoter(id) }
+    /// A voter until its removal is known to be agreed: the others may need what only this member's log holds, and would
+    /// not be voted for by it (thesis §4.2.2).
+    package var mayCampaign: Bool { isVoter || membership(at: commitIndex).isVoter(id) }
 
     /// The members as of that index, to be stored beside a snapshot of it.
     package func membership(at index: LogIndex) -> ClusterConfiguration {
@@ -245,7 +248,7 @@ package struct RaftMachine: Sendable {
 
     /// Learners and outsiders wait to be told; they never campaign.
     mutating func resetElectionDeadline(at now: Instant) {
-        guard isVoter else {
+        guard mayCampaign else {
             electionDeadline = nil
             return
         }

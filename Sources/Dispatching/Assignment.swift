@@ -112,7 +112,8 @@ extension TaskEndpoint {
     /// - Parameter node: where it runs; a node that is down serves nobody.
     package init?(seenFromAfar task: SwarmTask, on node: Node?) {
         guard task.nodeID != nil, task.status.state >= .assigned, !task.status.state.isTerminal else { return nil }
-        let serves = task.status.state == .running && task.desiredState <= .running && node?.status.state != "down"
+        let isUp = task.status.state == .running && !task.status.isWithdrawn
+        let serves = isUp && task.desiredState <= .running && node?.status.state != "down"
         self.init(task, containerID: serves ? task.status.containerStatus?.containerID ?? "" : "")
         isServing = serves
         nodeAddress = node?.status.addr.flatMap { IPv4Address($0) }

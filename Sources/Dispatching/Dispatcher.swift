@@ -41,8 +41,8 @@ package struct Dispatcher: Sendable {
     package let startedAt: Instant
     let configuration: DispatchConfiguration
     package var mutations: DispatchMutations = []
-    /// Statuses of tasks that the sender does not own: a sign of a node gone wrong.
-    package private(set) var refusedStatuses = 0
+    /// By sender, statuses of tasks that it does not own: a sign of a node gone wrong.
+    package private(set) var refusedStatuses: [ObjectID: Int] = [:]
     private var sessions: [ObjectID: Session] = [:]
     private var lastHeard: [ObjectID: Instant] = [:]
     private var announced: Set<ObjectID> = []
@@ -186,7 +186,7 @@ package struct Dispatcher: Sendable {
                 if isOwner || mutations.contains(.acceptsForeignStatuses) {
                     outcome.statuses[task] = status
                 } else {
-                    refusedStatuses += 1
+                    refusedStatuses[node, default: 0] += 1
                 }
             }
             let receipt = Receipt(node: node, session: id, number: number)

@@ -59,6 +59,7 @@ package struct TaskMachine: Sendable, Equatable {
     private var isAttached = false
     private var removalRequested = false
     private var unhealthyOutput: String?
+    private let hostModePorts: [PortConfig]
     /// A check can end before the start's own answer is here.
     private var isHealthyEarly = false
 
@@ -70,6 +71,7 @@ package struct TaskMachine: Sendable, Equatable {
         taskID = task.id
         self.containerID = containerID
         self.hasHealthCheck = hasHealthCheck
+        hostModePorts = task.hostModePorts
         status = task.status
         desired = task.desiredState
     }
@@ -141,8 +143,11 @@ package struct TaskMachine: Sendable, Equatable {
     private mutating func started(_ pid: Int, at time: Timestamp) -> [TaskOperation] {
         guard step == .starting else { return [] }
         status.containerStatus = ContainerStatus(containerID: containerID, pid: pid, exitCode: 0)
+        if !hostModePorts.isEmpty { status.portStatus = PortStatus(ports: hostModePorts) }
         step = .running
         if !hasHealthCheck || isHealthyEarly { report(.running, "started", at: time) }
+        // Found unhealthy before the agent was restarted: that verdict stands.
+        if status.isWithdrawn { return withdrawUnhealthy("") }
         return proceed(at: time)
     }
 
@@ -153,6 +158,15 @@ package struct TaskMachine: Sendable, Equatable {
             if status.state < .running { report(.running, "started", at: time) }
             return []
         }
+        // Other nodes must not send it anything for as long as its end may take.
+        if status.state == .running {
+            (status.message, status.err) = ("unhealthy", TaskStatus.unhealthy)
+            status.timestamp = time
+        }
+        return withdrawUnhealthy(output)
+    }
+
+    private mutating func withdrawUnhealthy(_ output: String) -> [TaskOperation] {
         unhealthyOutput = output
         step = .withdrawing
         return [.withdraw]

@@ -61,6 +61,8 @@ package struct MembershipConfiguration: Sendable {
     package static let silenceMillisecondsMax: UInt32 = 60_000
     /// No honest counter gets here; refusing more keeps the increment from overflowing.
     package static let incarnationMax: Incarnation = 1 << 62
+    /// By hearsay an incarnation grows by so much at most: nobody can lift it to where its owner cannot answer.
+    package static let incarnationStepMax: Incarnation = 1 << 36
 
     init(
         probeInterval: Duration, probeTimeout: Duration, silenceMin: Duration, ownPauseThreshold: Duration,
@@ -138,6 +140,9 @@ struct MembershipMutations: OptionSet, Sendable {
     static let overfillsDatagrams = MembershipMutations(rawValue: 1 << 7)
     static let suspectsForEver = MembershipMutations(rawValue: 1 << 8)
     static let keepsOldAddresses = MembershipMutations(rawValue: 1 << 9)
+    static let believesContactsByHearsay = MembershipMutations(rawValue: 1 << 10)
+    static let believesDeparturesByHearsay = MembershipMutations(rawValue: 1 << 11)
+    static let believesSendersNames = MembershipMutations(rawValue: 1 << 12)
 }
 
 /// Logarithms without a C library, equal on every machine.

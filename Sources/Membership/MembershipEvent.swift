@@ -33,6 +33,10 @@ package enum MembershipEffect: Sendable, Equatable {
     case memberUpdated(Member)
     /// Somebody else uses this node's identifier from that address, or did before a restart.
     case identityContested(PeerAddress)
+    /// A datagram in the name of that member came from an address that is not known to be its: it was dropped.
+    case senderDoubted(NodeID, at: PeerAddress)
+    /// `speaker` said that the member left, which the member itself denies.
+    case departureDenied(NodeID, speaker: NodeID)
     /// The farewell has been spread; sockets may be closed.
     case leftCluster
 }
@@ -47,6 +51,12 @@ package struct MembershipStatistics: Sendable, Equatable {
     package var refusedMembers = 0
     /// Deaths by hearsay that first-hand evidence turned into suspicions.
     package var doubtedDeaths = 0
+    /// Datagrams in a member's name from an address that is not known to be its.
+    package var doubtedSenders = 0
+    /// Changed contacts by hearsay, about which the member itself was asked.
+    package var doubtedContacts = 0
+    /// Departures by hearsay that the member itself denied.
+    package var deniedDepartures = 0
 
     package init() {}
 }

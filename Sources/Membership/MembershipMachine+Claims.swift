@@ -2,26 +2,38 @@ import SwarmCore
 
 /// What claims do to this node's view (SWIM §4.2, table of overriding; Lifeguard LHA-Suspicion).
 extension MembershipMachine {
-    mutating func absorb(_ claim: Claim, at now: Instant) -> [MembershipEffect] {
-        guard isAcceptable(claim) else {
+    ///
+    /// - Parameters:
+    ///   - speaker: who said it, this node included.
+    ///   - isProven: the speaker's certificate was seen. What redirects a member's traffic or ends it counts only
+    ///     so, from the member itself: datagrams are sealed with a key that every node has.
+    mutating func absorb(
+        _ claim: Claim, from speaker: NodeID, isProven: Bool = false, at now: Instant
+    ) -> [MembershipEffect] {
+        let isFirstHand = isProven && speaker == claim.subject
+        guard isAcceptable(claim, isFirstHand) else {
             statistics.refusedInput += 1
             return []
         }
         if claim.subject == id { return defend(against: claim) }
         switch claim.content {
-        case .alive(let contact): return absorbAlive(claim, contact, at: now)
+        case .alive(let contact): return absorbAlive(claim, contact, isFirstHand, at: now)
         case .suspect(let accuser, let silence): return absorbSuspect(claim, by: accuser, silence, at: now)
         case .dead(let accuser): return absorbDead(claim, by: accuser, at: now)
-        case .left: return absorbLeft(claim, at: now)
+        case .left: return absorbLeft(claim, from: isFirstHand ? nil : speaker, at: now)
         }
     }
 
     /// A peer may send anything: bounds of every field, before it is stored.
-    private func isAcceptable(_ claim: Claim) -> Bool {
+    private func isAcceptable(_ claim: Claim, _ isFirstHand: Bool) -> Bool {
         func isName(_ name: NodeID) -> Bool {
             !name.isEmpty && name.utf8.count <= MembershipConfiguration.identifierBytesMax
         }
         guard isName(claim.subject), claim.incarnation <= MembershipConfiguration.incarnationMax else { return false }
+        let known = claim.subject == id ? incarnation : records[claim.subject]?.member.incarnation ?? 0
+        guard isFirstHand || claim.incarnation <= known + MembershipConfiguration.incarnationStepMax else {
+            return false
+        }
         switch claim.content {
         case .alive(let contact): return Self.isAcceptable(contact)
         case .suspect(let accuser, _), .dead(let accuser): return isName(accuser)
@@ -48,7 +60,9 @@ extension MembershipMachine {
         return []
     }
 
-    private mutating func absorbAlive(_ claim: Claim, _ contact: Contact, at now: Instant) -> [MembershipEffect] {
+    private mutating func absorbAlive(
+        _ claim: Claim, _ contact: Contact, _ isFirstHand: Bool, at now: Instant
+    ) -> [MembershipEffect] {
         guard var record = records[claim.subject] else {
             let member = Member(
                 id: claim.subject, contact: contact, incarnation: claim.incarnation, status: .alive)
@@ -62,9 +76,14 @@ extension MembershipMachine {
             || (mutations.contains(.acceptsOlderIncarnations) && claim.incarnation < before.incarnation)
         let isContactNewer =
             claim.incarnation > record.contactIncarnation
-            || (claim.incarnation == record.contactIncarnation && before.contact.precedes(contact))
+            || (claim.incarnation == record.contactIncarnation
+                && (isFirstHand ? before.contact != contact : before.contact.precedes(contact)))
         // Alive is the weakest word of an incarnation: it changes a status only with a higher one.
         guard isNewer || (claim.incarnation == before.incarnation && isContactNewer) else { return [] }
+        if contact != before.contact, !isFirstHand, !mutations.contains(.believesContactsByHearsay) {
+            statistics.doubtedContacts += 1
+            return ask(at: contact.address, now)
+        }
         if isContactNewer && !mutations.contains(.keepsOldAddresses) {
             record.member.contact = contact
             record.contactIncarnation = claim.incarnation
@@ -158,26 +177,34 @@ extension MembershipMachine {
             return []
         }
         // First-hand evidence outweighs hearsay: the member gets the time to refute.
-        if now - record.lastHeard < configuration.silenceMin, !mutations.contains(.believesDeathsByHearsay) {
+        var declared = record
+        declared.suspicion?.isDeclaredElsewhere = true
+        let isDue = deathDeadline(of: declared).map { $0 <= now } ?? false
+        if !isDue, !mutations.contains(.believesDeathsByHearsay) {
             statistics.doubtedDeaths += 1
             let doubt = Claim.Content.suspect(
                 by: accuser, silentMilliseconds: MembershipConfiguration.silenceMillisecondsMax)
             let effects = absorb(
-                Claim(subject: claim.subject, incarnation: claim.incarnation, content: doubt), at: now)
+                Claim(subject: claim.subject, incarnation: claim.incarnation, content: doubt), from: accuser,
+                at: now)
             records[claim.subject]?.suspicion?.isDeclaredElsewhere = true
             return effects
         }
         return bury(claim, as: .dead, at: now)
     }
 
-    private mutating func absorbLeft(_ claim: Claim, at now: Instant) -> [MembershipEffect] {
+    /// - Parameter speaker: nil when the member says so itself, with its certificate.
+    private mutating func absorbLeft(_ claim: Claim, from speaker: NodeID?, at now: Instant) -> [MembershipEffect] {
         guard let record = records[claim.subject], claim.incarnation >= record.member.incarnation,
             record.member.status != .left || claim.incarnation > record.member.incarnation
         else { return [] }
-        return bury(claim, as: .left, at: now)
+        guard let speaker, record.member.isPresent, !mutations.contains(.believesDeparturesByHearsay) else {
+            return bury(claim, as: .left, at: now)
+        }
+        return doubtDeparture(claim, speaker, at: now)
     }
 
-    private mutating func bury(_ claim: Claim, as status: MemberStatus, at now: Instant) -> [MembershipEffect] {
+    mutating func bury(_ claim: Claim, as status: MemberStatus, at now: Instant) -> [MembershipEffect] {
         guard var record = records[claim.subject] else { return [] }
         let before = record.member.status
         record.member.incarnation = claim.incarnation
@@ -198,7 +225,12 @@ extension MembershipMachine {
     func deathDeadline(of record: Record) -> Instant? {
         guard !mutations.contains(.suspectsForEver) else { return nil }
         return record.suspicion.map { suspicion in
-            max(
+            guard !suspicion.isDeclaredElsewhere else {
+                // Others took their time; whoever lives needs a moment to say so here.
+                let patience = min(suspicion.shortest, configuration.probeInterval * 2)
+                return max(suspicion.startedAt + patience, record.lastHeard + configuration.silenceMin)
+            }
+            return max(
                 suspicion.startedAt + suspicion.timeout,
                 record.lastHeard + configuration.silenceMin * health.factor)
         }

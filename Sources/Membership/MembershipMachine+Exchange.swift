@@ -7,6 +7,14 @@ struct OpenExchange: Sendable {
     var failsAt: Instant
 }
 
+/// A farewell that somebody else brought, while the member itself is asked.
+struct DoubtedDeparture: Sendable {
+    var claim: Claim
+    var speaker: NodeID
+    var ticket: UInt64
+    var believedAt: Instant
+}
+
 /// Anti-entropy over streams, joining, and finding again who was lost.
 extension MembershipMachine {
     /// Whole views, so that nothing depends on a rumour that may have died out.
@@ -44,9 +52,12 @@ extension MembershipMachine {
 
     mutating func exchangeAnswered(ticket: UInt64, _ state: StateExchange, at now: Instant) -> [MembershipEffect] {
         guard exchanges.contains(where: { $0.ticket == ticket }) else { return [] }
+        let host = exchanges.first { $0.ticket == ticket }?.address.host
         exchanges.removeAll { $0.ticket == ticket }
         hasJoined = true
-        return merge(state, at: now)
+        let effects = merge(state, at: now)
+        records[state.from]?.provenHost = host
+        return effects + deny(ticket, by: state.from, at: now)
     }
 
     private mutating func merge(_ state: StateExchange, at now: Instant) -> [MembershipEffect] {
@@ -90,7 +101,7 @@ extension MembershipMachine {
             Claim(subject: theirs.id, incarnation: theirs.incarnation, content: content)
         }
         guard let ours = records[theirs.id]?.member, theirs.id != id else {
-            if theirs.id != id && !theirs.isPresent {
+            if theirs.id != id && theirs.status == .left {
                 // Not an event here: nobody on this node ever saw it alive.
                 guard Self.isAcceptable(theirs.contact), !theirs.id.isEmpty,
                     theirs.id.utf8.count <= MembershipConfiguration.identifierBytesMax,
@@ -100,11 +111,18 @@ extension MembershipMachine {
                 _ = admit(theirs, at: now)
                 return []
             }
-            let first = absorb(claim(.alive(theirs.contact)), at: now)
+            if theirs.id != id && theirs.status == .dead {
+                // Perhaps it lives by now: it is probed like everybody, and this node finds out for itself.
+                let doubt = Claim.Content.suspect(
+                    by: peer, silentMilliseconds: MembershipConfiguration.silenceMillisecondsMax)
+                return absorb(claim(.alive(theirs.contact)), from: peer, isProven: true, at: now)
+                    + absorb(claim(doubt), from: peer, isProven: true, at: now)
+            }
+            let first = absorb(claim(.alive(theirs.contact)), from: peer, isProven: true, at: now)
             return first + (theirs.status == .alive ? [] : mergeStatus(theirs, from: peer, at: now))
         }
         if theirs.status == .alive || (theirs.status == .suspect && theirs.incarnation > ours.incarnation) {
-            let first = absorb(claim(.alive(theirs.contact)), at: now)
+            let first = absorb(claim(.alive(theirs.contact)), from: peer, isProven: true, at: now)
             return first + (theirs.status == .alive ? [] : mergeStatus(theirs, from: peer, at: now))
         }
         if !theirs.isPresent && !ours.isPresent && theirs.incarnation > ours.incarnation,
@@ -126,7 +144,8 @@ extension MembershipMachine {
         case .dead: content = .dead(by: peer)
         case .left: content = .left
         }
-        return absorb(Claim(subject: theirs.id, incarnation: theirs.incarnation, content: content), at: now)
+        let claim = Claim(subject: theirs.id, incarnation: theirs.incarnation, content: content)
+        return absorb(claim, from: peer, isProven: true, at: now)
     }
 
     /// Joining, periodic anti-entropy and reconnection, each at its own bounded rate.

@@ -11,9 +11,14 @@ extension MembershipMachine {
             statistics.refusedInput += 1
             return []
         }
+        guard isKnownHost(source.host, of: datagram.from) else {
+            statistics.doubtedSenders += 1
+            // If it is the member after all, on another address, a stream to there proves it.
+            return [.senderDoubted(datagram.from, at: source)] + ask(at: source, now)
+        }
         records[datagram.from]?.lastHeard = now
         var effects: [MembershipEffect] = []
-        for claim in datagram.claims { effects += absorb(claim, at: now) }
+        for claim in datagram.claims { effects += absorb(claim, from: datagram.from, at: now) }
         effects += meetStranger(datagram.from, at: source, now)
         switch datagram.body {
         case .ping(let sequence, let target):
@@ -22,8 +27,8 @@ extension MembershipMachine {
             effects += relayPing(
                 sequence, target: target, address: address, from: (datagram.from, source), at: now)
         case .ack(let sequence):
-            acknowledged(sequence, at: now)
-            effects += forwardAck(sequence)
+            acknowledged(sequence, by: datagram.from, at: now)
+            effects += forwardAck(sequence, from: datagram.from)
         case .nack(let sequence): noteNack(sequence, from: datagram.from)
         case .gossip: break
         }

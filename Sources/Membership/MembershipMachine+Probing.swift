@@ -17,6 +17,7 @@ struct Probe: Sendable {
 /// A ping that this node sends for somebody else.
 struct Relay: Sendable {
     var sequence: UInt64
+    var target: NodeID
     var originalSequence: UInt64
     var requester: PeerAddress
     var requesterID: NodeID
@@ -106,12 +107,16 @@ extension MembershipMachine {
         let milliseconds = UInt32(min(silence, Int64(MembershipConfiguration.silenceMillisecondsMax)))
         let content = Claim.Content.suspect(by: id, silentMilliseconds: milliseconds)
         return absorb(
-            Claim(subject: target, incarnation: record.member.incarnation, content: content), at: now)
+            Claim(subject: target, incarnation: record.member.incarnation, content: content), from: id, at: now)
     }
 
-    mutating func acknowledged(_ sequence: UInt64, at now: Instant) {
-        guard probe?.sequence == sequence, let target = probe?.target else { return }
-        probe?.isAcknowledged = true
+    /// - Parameter speaker: nil when the target proved over a stream who it is.
+    mutating func acknowledged(_ sequence: UInt64, by speaker: NodeID?, at now: Instant) {
+        guard let probe, probe.sequence == sequence else { return }
+        let target = probe.target
+        // Numbers can be guessed: only the target itself and those that were asked to help may answer.
+        guard speaker.map({ $0 == target || probe.helpers.contains($0) }) ?? true else { return }
+        self.probe?.isAcknowledged = true
         records[target]?.lastHeard = now
     }
 
@@ -130,13 +135,15 @@ extension MembershipMachine {
         // The nack must arrive before the requester's interval ends.
         relays.append(
             Relay(
-                sequence: own, originalSequence: sequence, requester: sender.1, requesterID: sender.0,
+                sequence: own, target: target, originalSequence: sequence, requester: sender.1, requesterID: sender.0,
                 nackAt: now + configuration.probeTimeout * 0.8))
         return [send(.ping(sequence: own, target: target), to: target, at: address)]
     }
 
-    mutating func forwardAck(_ sequence: UInt64) -> [MembershipEffect] {
-        guard let index = relays.firstIndex(where: { $0.sequence == sequence }) else { return [] }
+    mutating func forwardAck(_ sequence: UInt64, from sender: NodeID) -> [MembershipEffect] {
+        guard let index = relays.firstIndex(where: { $0.sequence == sequence && $0.target == sender }) else {
+            return []
+        }
         let relay = relays.remove(at: index)
         return [send(.ack(sequence: relay.originalSequence), to: relay.requesterID, at: relay.requester)]
     }

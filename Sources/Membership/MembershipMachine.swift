@@ -20,6 +20,8 @@ package struct MembershipMachine: Sendable {
         /// When this node, or an accuser that said so, last heard the member.
         var lastHeard: Instant
         var departedAt: Instant?
+        /// Another host at which the member proved over a stream who it is: a machine with several addresses.
+        var provenHost: String?
     }
 
     package let id: NodeID
@@ -58,6 +60,7 @@ package struct MembershipMachine: Sendable {
     var reconnectTurn = 0
     var mayMeetStrangersAt = Instant.zero
     var exchanges: [OpenExchange] = []
+    var departures: [DoubtedDeparture] = []
     var leaveAt = Instant.zero
 
     /// - Parameter incarnation: any number; one that grows with each start (seconds of the wall clock) saves a
@@ -86,11 +89,11 @@ package struct MembershipMachine: Sendable {
         case .exchangeAnswered(let ticket, let state): return exchangeAnswered(ticket: ticket, state, at: now)
         case .exchangeFailed(let ticket):
             exchanges.removeAll { $0.ticket == ticket }
-            return []
+            return believeDepartures(at: now) { $0.ticket == ticket }
         case .streamPinged(let ticket, let target):
             return target == id && phase != .idle ? [.answerStreamPing(ticket: ticket)] : []
         case .streamPingAnswered(let sequence):
-            acknowledged(sequence, at: now)
+            acknowledged(sequence, by: nil, at: now)
             return []
         case .deadlineReached: return work(at: now)
         case .contactChanged(let changed):
@@ -114,6 +117,7 @@ package struct MembershipMachine: Sendable {
         if !queue.isEmpty && !present.isEmpty { consider(nextGossipAt) }
         relays.forEach { consider($0.nackAt) }
         exchanges.forEach { consider($0.failsAt) }
+        departures.forEach { consider($0.believedAt) }
         if phase == .leaving {
             consider(leaveAt)
             return next
@@ -183,6 +187,7 @@ package struct MembershipMachine: Sendable {
     private mutating func work(at now: Instant) -> [MembershipEffect] {
         var effects: [MembershipEffect] = []
         exchanges.removeAll { $0.failsAt <= now }
+        effects += believeDepartures(at: now) { $0.believedAt <= now }
         effects += nackOverdueRelays(at: now)
         if phase == .active {
             effects += continueProbe(at: now)

@@ -35,6 +35,7 @@ struct Clients {
     private var answers = 0
     private(set) var acknowledged = 0
     private(set) var refused = 0
+    var readsServed = 0
     private var joined: [UInt64: Int] = [:]
     private var nextTicket: UInt64 = 1000
     /// Every index that a client knows to be agreed.

@@ -28,7 +28,9 @@ extension World {
             note("\(nodes[node].id) answers \(ticket): \(describe(result))")
             try clients.answered(ticket, by: node, result, checker)
             if let joined = clients.takeJoined(ticket) { admit(joined) }
-        case .readable(let ticket, let result): try checker.checkRead(clients.takeRead(ticket), result)
+        case .readable(let ticket, let result):
+            if case .success = result { clients.readsServed += 1 }
+            try checker.checkRead(clients.takeRead(ticket), result)
         case .committed: break
         case .agent(let effect): try perform(effect, of: node)
         case .send(let message, let route): send(message, from: node, to: route)
@@ -119,7 +121,7 @@ extension World {
                 .streamPing(sequence: sequence, from: node, to: other, boot: boot, target: target),
                 after: delay)
         case .answerStreamPing, .memberAlive, .memberSuspect, .memberDead, .memberLeft, .memberUpdated,
-            .identityContested, .leftCluster:
+            .identityContested, .senderDoubted, .departureDenied, .leftCluster:
             break
         }
     }

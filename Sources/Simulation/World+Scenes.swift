@@ -13,6 +13,10 @@ extension World {
         try advance(to: now + nanoseconds)
     }
     package mutating func kill(_ node: Int) { crash(node) }
+    package var readsServed: Int { clients.readsServed }
+    package mutating func read(at node: Int) throws(Violation) {
+        try step(node, .read(ticket: clients.begin(.read(floor: clients.floor), at: node)))
+    }
     package mutating func revive(_ node: Int) { schedule(.restart(node: node), after: 0) }
 
     /// The other managers are given up: one goes on alone with what its disk holds.

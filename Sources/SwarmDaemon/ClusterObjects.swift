@@ -50,7 +50,7 @@ extension NodeFacts {
         NodeDescription(
             hostname: hostname, platform: Platform(architecture: architecture, os: "linux"),
             resources: Resources(nanoCPUs: Int64(cpuCount) * 1_000_000_000, memoryBytes: memoryBytes),
-            engine: EngineDescription(engineVersion: version), tlsInfo: tlsInfo)
+            engine: EngineDescription(engineVersion: version, plugins: EnginePlugin.builtIn), tlsInfo: tlsInfo)
     }
 }
 

@@ -142,8 +142,10 @@ extension NodeDriver {
         let request = try X509Request.forNode(key: key)
         let now = SystemClock.timestamp()
         let grant: RenewalGrant
-        if let cluster = machine.store.cluster, cluster.rootKey != nil,
-            let node = machine.store.nodes[machine.nodeID]
+        // One that was demoted before remembers itself as a worker until the log has caught up: it would certify
+        // itself as one for ever, and the leader take none of its acknowledgements.
+        if machine.isManager, let cluster = machine.store.cluster, cluster.rootKey != nil,
+            let node = machine.store.nodes[machine.nodeID], node.spec.role == "manager"
         {
             grant = try CertificateKeeping.issue(
                 request, to: node.id, by: cluster, role: node.spec.role, at: now)
@@ -178,9 +180,9 @@ extension NodeDriver {
         var failure = SwarmError(.unavailable, "no manager of the swarm is known that could be asked")
         for route in managerRoutes() {
             guard let peers = swarm?.peers else { throw SwarmError(.unavailable, SwarmText.notMember) }
-            do throws(SwarmError) { return try await peers.call(call, to: route, timeout: nil) } catch {
-                failure = error
-            }
+            do throws(SwarmError) {
+                return try await peers.call(call, to: route, needsManager: true)
+            } catch { failure = error }
         }
         throw failure
     }

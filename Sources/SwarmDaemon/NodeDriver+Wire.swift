@@ -71,6 +71,15 @@ extension NodeDriver {
             logger.error(
                 "the log cannot be written: this manager accepts no changes until it can; containers go on",
                 metadata: ["error": "\(trouble)"])
+            // What is under way is written when there is room: nobody is to wait until then.
+            let refusal = SwarmError(
+                .resourceExhausted,
+                "this manager cannot write its log: free space on its disk; the change may still be made then, so look "
+                    + "before you try again", cause: trouble.message)
+            let waiting = waiters
+            waiters = [:]
+            for waiter in waiting.values { waiter.resume(returning: .failure(refusal)) }
+            if let machine, machine.isLeader, machine.voters.count > 1 { step(.standDown) }
         } else {
             logger.info("the log is written again: this manager accepts changes")
         }
@@ -94,8 +103,21 @@ extension NodeDriver {
             saveRecord()
         }
         keepCertificate()
+        noteRefusedStatuses(machine)
         announceSelf(machine)
         followGossipKeys(machine)
+    }
+
+    /// Once for each look at what changes slowly, however many there were.
+    private func noteRefusedStatuses(_ machine: NodeMachine) {
+        let refused = machine.refusedStatuses
+        for (node, count) in refused.sorted(by: { $0.key < $1.key })
+        where count > loggedRefusals[node, default: 0] {
+            logger.warning(
+                "a node reported on tasks of other nodes, which was refused",
+                metadata: ["peer.id": "\(node)", "statuses": "\(count - loggedRefusals[node, default: 0])"])
+        }
+        loggedRefusals = refused
     }
 
     /// The peers that this node knows now, itself left out, managers first.

@@ -40,7 +40,7 @@ package actor NodeDriver {
     /// Counts memberships: answers to effects of a former one are ignored.
     var generation = 0
     private var timer: Task<Void, Never>?
-    private var waiters: [UInt64: CheckedContinuation<Result<ControlResponse, SwarmError>, Never>] = [:]
+    var waiters: [UInt64: CheckedContinuation<Result<ControlResponse, SwarmError>, Never>] = [:]
     private var readers: [UInt64: CheckedContinuation<Result<ObjectStore, SwarmError>, Never>] = [:]
     private var nextTicket: UInt64 = 0
     /// Who waits for the machine to come to a state.
@@ -50,6 +50,8 @@ package actor NodeDriver {
     /// Set while this node joins or leaves: one at a time.
     var isChangingSwarm = false
     var certificates = CertificateKeeping()
+    /// Statuses of others' tasks that were refused, as far as they are logged.
+    var loggedRefusals: [ObjectID: Int] = [:]
     /// Why the log cannot be written at present.
     var diskTrouble: SwarmError?
     /// What nodes with expired certificates are to sign, by the moment it was made.

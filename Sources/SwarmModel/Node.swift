@@ -33,8 +33,10 @@ package struct EnginePlugin: Sendable, Hashable, Codable {
     }
 
     /// What every node of ours offers.
-    package static let builtIn = [("Log", "json-file"), ("Log", "local"), ("Log", "none"), ("Volume", "local")]
-        .map { EnginePlugin(type: $0, name: $1) }
+    package static let builtIn = [
+        ("Log", "json-file"), ("Log", "local"), ("Log", "none"), ("Network", "bridge"), ("Network", "host"),
+        ("Network", "null"), ("Network", "overlay"), ("Volume", "local"),
+    ].map { EnginePlugin(type: $0, name: $1) }
 
     enum CodingKeys: String, CodingKey {
         case type = "Type", name = "Name"

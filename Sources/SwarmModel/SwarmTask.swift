@@ -52,6 +52,11 @@ package struct TaskStatus: Sendable, Hashable, Codable {
         self.portStatus = portStatus
     }
 
+    /// What ``err`` says of a task that still runs although its health check has failed.
+    package static let unhealthy = "unhealthy container"
+    /// Whether the task runs, but only until its container has stopped.
+    package var isWithdrawn: Bool { state == .running && err == Self.unhealthy }
+
     enum CodingKeys: String, CodingKey {
         case timestamp = "Timestamp", state = "State", message = "Message", err = "Err",
             containerStatus = "ContainerStatus", portStatus = "PortStatus"
@@ -194,4 +199,11 @@ extension SwarmTask {
     }
     /// `web.1.<task id>`.
     package var containerName: String { "\(displayName).\(id)" }
+}
+
+extension SwarmTask {
+    /// The ports that the task publishes on its own node.
+    package var hostModePorts: [PortConfig] {
+        (endpoint?.ports ?? endpoint?.spec.ports ?? []).filter { $0.publishMode == "host" }
+    }
 }

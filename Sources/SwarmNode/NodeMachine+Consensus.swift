@@ -66,6 +66,8 @@ extension NodeMachine {
     ) -> [NodeEffect] {
         var effects: [NodeEffect] = []
         if manager != nil && !change.isSelf { effects += stepDown(at: now, time) }
+        // Whoever leads now is asked at once.
+        if change.leader != nil { readsRetryAt = now }
         guard let leader = change.leader, !change.isSelf, let node = nodeIDs[leader] else { return effects }
         let claim = LeaderClaim(epoch: epoch, term: change.term, nodeID: node)
         return effects + follow(.leaderKnown(claim), at: now, time)
@@ -97,7 +99,7 @@ extension NodeMachine {
     private mutating func rejected(_ ticket: UInt64, _ reason: RaftRejection, at now: Instant) -> [NodeEffect]
     {
         if let read = reads.removeValue(forKey: ticket) {
-            return [.readable(ticket: read, .failure(Self.noLeader))]
+            return unanswered(read, at: now)
         }
         if manager?.membershipTicket == ticket {
             manager?.membershipTicket = nil
@@ -155,7 +157,7 @@ extension NodeMachine {
                 guard let ticket = applied.ticket, let read = reads.removeValue(forKey: ticket) else {
                     continue
                 }
-                effects.append(.readable(ticket: read, .success(store)))
+                effects.append(.readable(ticket: read.ticket, .success(store)))
             case .snapshot(let snapshot):
                 do throws(SwarmError) {
                     store = try codec.decodeImage(snapshot.image).store
@@ -234,10 +236,10 @@ extension NodeMachine {
         guard epoch > self.epoch else { return [] }
         self.epoch = epoch
         var effects = stepDown(at: now, time)
-        for (_, ticket) in reads.sorted(by: { $0.key < $1.key }) {
-            effects.append(.readable(ticket: ticket, .failure(Self.noLeader)))
+        for read in reads.sorted(by: { $0.key < $1.key }).map(\.value) + waitingReads {
+            effects.append(.readable(ticket: read.ticket, .failure(Self.noLeader)))
         }
-        reads = [:]
+        (reads, waitingReads) = ([:], [])
         raft = RaftMachine(
             id: raft.id, voters: [], seed: generator.next(), configuration: setup.raft,
             firstSequence: raft.nextSequence)

@@ -15,7 +15,7 @@ extension NodeMachine {
         for verdict in verdicts {
             switch verdict {
             case .send, .openExchange, .answerExchange, .openStreamPing, .answerStreamPing,
-                .identityContested:
+                .identityContested, .senderDoubted, .departureDenied:
                 effects.append(.gossip(verdict))
             case .leftCluster:
                 hasSaidFarewell = true
@@ -90,7 +90,7 @@ extension MembershipEffect {
         switch self {
         case .memberAlive, .memberUpdated, .memberLeft: true
         case .send, .openExchange, .answerExchange, .openStreamPing, .answerStreamPing, .identityContested,
-            .leftCluster, .memberSuspect, .memberDead:
+            .senderDoubted, .departureDenied, .leftCluster, .memberSuspect, .memberDead:
             false
         }
     }

@@ -8,7 +8,7 @@ import SwarmModel
 /// What comes next, after every event.
 extension NodeMachine {
     mutating func proceed(at now: Instant, time: Timestamp) -> [NodeEffect] {
-        var effects = forwardWaiting(at: now)
+        var effects = forwardWaiting(at: now) + askWaitingReads(at: now, time)
         if manager != nil { effects += lead(at: now, time: time) }
         if savingSnapshot == nil, isManager, isLogLong || lacksImage,
             let term = raft.log.term(at: store.index)

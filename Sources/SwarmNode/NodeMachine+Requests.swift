@@ -24,6 +24,13 @@ struct ForwardedRequest: Sendable {
     var failsAt: Instant
 }
 
+/// A linearizable read; it changes nothing, so that it is asked again until a leader answers.
+struct PendingRead: Sendable {
+    /// The client's.
+    var ticket: UInt64
+    var failsAt: Instant
+}
+
 /// Clients talk to any node; the leader carries out.
 extension NodeMachine {
     static let noLeader = SwarmError(
@@ -129,6 +136,10 @@ extension NodeMachine {
             forwarded[number] = nil
             effects += answer(request.pending.origin, .failure(Self.unknownOutcome))
         }
+        for read in waitingReads where read.failsAt <= now {
+            effects.append(.readable(ticket: read.ticket, .failure(Self.noLeader)))
+        }
+        waitingReads.removeAll { $0.failsAt <= now }
         guard manager == nil else { return effects }
         let overdue = waiting.filter { $0.failsAt <= now }
         waiting.removeAll { $0.failsAt <= now }
@@ -146,8 +157,29 @@ extension NodeMachine {
             ]
         }
         if mutations.contains(.readsWithoutAsking) { return [.readable(ticket: ticket, .success(store))] }
+        return ask(PendingRead(ticket: ticket, failsAt: now + Self.readPatience), at: now, time)
+    }
+
+    private mutating func ask(_ read: PendingRead, at now: Instant, _ time: Timestamp) -> [NodeEffect] {
         nextTicket += 1
-        reads[nextTicket] = ticket
+        reads[nextTicket] = read
         return interpret(raft.receive(.read(ticket: nextTicket), at: now), at: now, time)
+    }
+
+    /// Nobody answered the read: it waits for another leader, or a moment for the same one.
+    mutating func unanswered(_ read: PendingRead, at now: Instant) -> [NodeEffect] {
+        guard read.failsAt > now, waitingReads.count < Self.maximumWaitingRequests else {
+            return [.readable(ticket: read.ticket, .failure(Self.noLeader))]
+        }
+        if waitingReads.isEmpty { readsRetryAt = now + Self.readRetry }
+        waitingReads.append(read)
+        return []
+    }
+
+    mutating func askWaitingReads(at now: Instant, _ time: Timestamp) -> [NodeEffect] {
+        guard !waitingReads.isEmpty, raft.leader != nil, readsRetryAt <= now else { return [] }
+        let asked = waitingReads
+        waitingReads = []
+        return asked.flatMap { ask($0, at: now, time) }
     }
 }

@@ -22,6 +22,10 @@ package struct NodeMachine: Sendable {
     package static let snapshotBytes = 4 << 20
     /// A request finds a leader in this time or fails.
     package static let requestTimeout: Duration = .seconds(10)
+    /// A read finds a leader in this time or fails: longer than an election, shorter than a user's patience.
+    package static let readPatience: Duration = .seconds(4)
+    /// A leader that would not answer a read is asked again after this.
+    package static let readRetry: Duration = .milliseconds(50)
     /// After a change of leader an answer of the former one is waited for so long.
     package static let answerPatience: Duration = .milliseconds(200)
     /// A leader that refuses a request is asked so often.
@@ -48,7 +52,11 @@ package struct NodeMachine: Sendable {
     var waiting: Queue<PendingRequest> = []
     var forwarded: [UInt64: ForwardedRequest] = [:]
     var nextForward: UInt64 = 1
-    var reads: [UInt64: UInt64] = [:]
+    /// With consensus, by its ticket.
+    var reads: [UInt64: PendingRead] = [:]
+    /// Wait for a leader, or for ``readsRetryAt``.
+    var waitingReads: [PendingRead] = []
+    var readsRetryAt = Instant.zero
     var nextTicket: UInt64 = 1
 
     // Consensus
@@ -121,6 +129,8 @@ package struct NodeMachine: Sendable {
     package var term: Term { raft.hardState.term }
     package var commitIndex: LogIndex { raft.commitIndex }
     package var voters: Set<MemberID> { raft.membership.voters }
+    /// By node, statuses of others' tasks that this leader refused.
+    package var refusedStatuses: [ObjectID: Int] { manager?.dispatcher.refusedStatuses ?? [:] }
     /// Writes of this leader that are not agreed on yet, and the store that its next one would be made from.
     package var ahead: (writes: Int, store: ObjectStore)? { manager.map { ($0.pipeline.count, $0.pipeline.store) } }
     /// The state of consensus in a line, for transcripts.
@@ -158,6 +168,10 @@ package struct NodeMachine: Sendable {
         consider(nextHostDeadline)
         consider(session.nextDeadline)
         if manager == nil { consider(waiting.map(\.failsAt).min()) }
+        if !waitingReads.isEmpty {
+            consider(waitingReads.map(\.failsAt).min())
+            if raft.leader != nil { consider(readsRetryAt) }
+        }
         consider(forwarded.values.map(\.failsAt).min())
         if let manager, manager.membershipTicket == nil, manager.membershipAt > now {
             consider(manager.membershipAt)

@@ -208,6 +208,18 @@ final class GossipCore {
                 Frame(kind: .exchangeAnswer, body: GossipCodec.encode(exchange)))
         case .answerStreamPing(let ticket):
             asking.removeValue(forKey: ticket)?.answer(Frame(kind: .pingAnswer))
+        case .senderDoubted(let member, let address):
+            counters.count { $0.sendersDoubted += 1 }
+            guard limiter.admits("sender \(member) \(address.host)") else { return }
+            logger.warning(
+                "gossip in the name of a node came from an address that is not its own and was dropped",
+                metadata: ["peer.id": "\(member)", "peer.address": "\(address)"])
+        case .departureDenied(let member, let speaker):
+            counters.count { $0.departuresDenied += 1 }
+            guard limiter.admits("departure \(member) \(speaker)") else { return }
+            logger.warning(
+                "a node said that another one left, which that one denies",
+                metadata: ["peer.id": "\(speaker)", "node.id": "\(member)"])
         case .memberAlive, .memberSuspect, .memberDead, .memberLeft, .memberUpdated, .identityContested,
             .leftCluster:
             break

@@ -29,6 +29,10 @@ package final class GossipTransport: Sendable {
         package var streamsAccepted: UInt64 = 0
         package var streamsFailed: UInt64 = 0
         package var peersDistrusted: UInt64 = 0
+        /// Datagrams in a node's name that came from an address not its own.
+        package var sendersDoubted: UInt64 = 0
+        /// Departures told by others that the node itself denied.
+        package var departuresDenied: UInt64 = 0
 
         package init() {}
     }
@@ -63,10 +67,12 @@ package final class GossipTransport: Sendable {
         throw SwarmError(.unavailable, "no port is free for gossip's datagrams and streams alike")
     }
 
-    /// Sends datagrams, opens and answers streams; other effects are not this transport's matter.
+    /// Sends datagrams, opens and answers streams, logs who lies; other effects are not this transport's matter.
     package func perform(_ effect: MembershipEffect) {
         switch effect {
-        case .send, .openExchange, .answerExchange, .openStreamPing, .answerStreamPing: break
+        case .send, .openExchange, .answerExchange, .openStreamPing, .answerStreamPing, .senderDoubted,
+            .departureDenied:
+            break
         case .memberAlive, .memberSuspect, .memberDead, .memberLeft, .memberUpdated, .identityContested,
             .leftCluster:
             return

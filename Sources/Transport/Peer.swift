@@ -7,6 +7,9 @@ final class Peer {
     static let backoffMax = Duration.seconds(1)
     /// A connection that lived so long was a success: the next attempt comes at once.
     static let successAfter = TimeAmount.seconds(1)
+    /// So many rounds must fail, for a second or so, before it is worth a warning: a daemon that is just coming up
+    /// refuses a few.
+    static let warnsAfter = 5
     /// A connection that was lost is sought again for so long, even when nothing waits.
     static let wantedAfterLoss = TimeAmount.seconds(10)
     /// A node whose address changed is sought at the new one at most so often.
@@ -24,6 +27,8 @@ final class Peer {
     struct PendingCall {
         var promise: EventLoopPromise<Result<[UInt8], SwarmError>>
         var timeout: Scheduled<Void>
+        /// Gossip says who is a manager, certificates prove it.
+        var needsManager: Bool
         /// Over which it went; nil while it waits.
         var connection: PeerConnection?
     }

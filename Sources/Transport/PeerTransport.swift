@@ -156,8 +156,9 @@ package final class PeerTransport: Sendable {
     ///
     /// The addresses are tried in order until one connects. A call that was on its way when the connection broke may
     /// or may not have been answered: the error says so.
+    /// - Parameter needsManager: an answer counts only under a manager's certificate.
     package func call(
-        _ call: PeerCall, to route: PeerRoute, timeout: Duration? = nil
+        _ call: PeerCall, to route: PeerRoute, needsManager: Bool = false, timeout: Duration? = nil
     ) async throws(SwarmError) -> [UInt8] {
         guard (1...PeerCall.nameBytesMax).contains(call.name.utf8.count),
             call.body.count <= configuration.frameBytesMax - 128
@@ -167,7 +168,10 @@ package final class PeerTransport: Sendable {
         }
         let core = core
         let timeout = timeout ?? configuration.callTimeout
-        return try await value(of: loop.flatSubmit { core.value.call(call, to: route, timeout: timeout) })
+        return try await value(
+            of: loop.flatSubmit {
+                core.value.call(call, to: route, needsManager: needsManager, timeout: timeout)
+            })
     }
 
     /// After a renewal or promotion: new handshakes use it, and connections of the old one are replaced without

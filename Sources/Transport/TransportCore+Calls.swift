@@ -1,4 +1,5 @@
 import ClusterSecurity
+import Logging
 import NIOCore
 import SwarmCore
 import SwarmNode
@@ -9,7 +10,7 @@ extension TransportCore {
     static let callsMax = 1024
 
     func call(
-        _ call: PeerCall, to route: PeerRoute, timeout: Duration
+        _ call: PeerCall, to route: PeerRoute, needsManager: Bool, timeout: Duration
     ) -> EventLoopFuture<Result<[UInt8], SwarmError>> {
         let promise = loop.makePromise(of: Result<[UInt8], SwarmError>.self)
         guard !isShutDown, server != nil else {
@@ -31,7 +32,8 @@ extension TransportCore {
             let (core, peer) = bound.value
             core.timedOut(number, call.name, timeout, peer)
         }
-        peer.calls[number] = Peer.PendingCall(promise: promise, timeout: scheduled)
+        peer.calls[number] = Peer.PendingCall(
+            promise: promise, timeout: scheduled, needsManager: needsManager)
         let now = NIODeadline.now()
         move(peer, to: route.addresses, now)
         let dropped = peer.queue.append(
@@ -97,8 +99,17 @@ extension TransportCore {
         guard frame.body.count >= 8 else {
             throw SwarmError(.invalidArgument, "an answer came without its number")
         }
-        guard let peer = peers[connection.principal?.nodeID ?? ""] else { return }
+        guard let principal = connection.principal, let peer = peers[principal.nodeID] else { return }
         let (number, rest) = (integer(frame.body[0..<8]), Array(frame.body[8...]))
+        guard principal.role == .manager || peer.calls[number]?.needsManager != true else {
+            shared.count { $0.violations += 1 }
+            let text = "\(principal) answered a call that only managers may answer"
+            if limiter.admits("violation \(principal.nodeID) answer") {
+                logger.warning("a peer overstepped its role", metadata: metadata(connection, text))
+            }
+            finish(number, of: peer, .failure(SwarmError(.permissionDenied, text)))
+            return
+        }
         finish(
             number, of: peer,
             frame.kind == .answer ? .success(rest) : .failure(try decodeError(rest)))

@@ -83,7 +83,7 @@ extension TransportCore {
         peer.dial = nil
         shared.count { $0.dialsFailed += 1 }
         let reasons = dial.failures.joined(separator: "; ")
-        if limiter.admits("unreachable \(peer.nodeID)") {
+        if peer.failedRounds >= Peer.warnsAfter, limiter.admits("unreachable \(peer.nodeID)") {
             logger.warning(
                 "a peer cannot be reached", metadata: ["peer.id": "\(peer.nodeID)", "error": "\(reasons)"])
         }

@@ -50,6 +50,17 @@ import Testing
         }
     }
 
+    @Test func `a read that a lost leader was asked is rejected when another one is sought, not after its patience`() throws {
+        var (world, leader) = try Self.led()
+        let follower = try #require(world.ids.first { $0 != leader })
+        world.isolate(leader)
+        world.run(for: .milliseconds(300))
+        world.read(9000, at: follower)
+        world.run(for: .milliseconds(1600))
+        #expect(world.rejections[9000] == .notLeader(hint: nil))
+        #expect(world.check.violations == [])
+    }
+
     @Test func `reads beyond the bound are refused, and a follower without a leader says so`() throws {
         var (world, leader) = try Self.led()
         let follower = try #require(world.ids.first { $0 != leader })

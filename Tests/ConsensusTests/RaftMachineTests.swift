@@ -21,6 +21,28 @@ import Testing
         #expect(entries.first?.entry.payload == [7])
     }
 
+    @Test func `a leader that restarts before its own removal is agreed on stands for election again`() {
+        func change(_ index: LogIndex, _ configuration: ClusterConfiguration) -> Entry {
+            Entry(term: 1, index: index, kind: .configuration, payload: configuration.encoded())
+        }
+        var state = RecoveredState()
+        state.hardState = HardState(term: 1, vote: 1)
+        state.configuration = ClusterConfiguration(voters: [1, 2])
+        state.entries = [
+            change(1, ClusterConfiguration(voters: [2], outgoing: [1, 2])), change(2, ClusterConfiguration(voters: [2])),
+        ]
+        var machine = RaftMachine(id: 1, voters: [1, 2], seed: 1)
+        _ = machine.receive(.recovered(state), at: .zero)
+        // Member 2 has the joint configuration only: without the vote of 1 it cannot win, and 1 knows more than it.
+        guard let due = machine.nextDeadline else { Issue.record("it waits for ever"); return }
+        let asked = machine.receive(.deadlineReached, at: due)
+        #expect(
+            asked.contains {
+                guard case .send(let message) = $0, case .requestVote = message.body else { return false }
+                return message.to == 2
+            })
+    }
+
     @Test func `a single member that restarts applies its whole log again`() {
         var world = RaftWorld(members: 1, seed: 3)
         world.run(for: .milliseconds(50))

@@ -63,10 +63,34 @@ import Testing
         #expect(machine.isServing)
         #expect(machine.receive(.health(isHealthy: false, output: "no"), at: Self.time) == [.withdraw])
         #expect(!machine.isServing)
+        #expect(machine.status.isWithdrawn, "other nodes are told before the container has stopped")
         #expect(machine.receive(.withdrawn, at: Self.time) == [.stopContainer])
         _ = machine.receive(.exited(code: 137, oomKilled: false), at: Self.time)
         #expect(machine.status.state == .failed)
         #expect(machine.status.err?.contains("unhealthy container") == true)
+    }
+
+    @Test func `what was found unhealthy before the agent's restart is still stopped after it`() {
+        var task = SwarmTask(id: "task")
+        task.status = TaskStatus(state: .running, err: TaskStatus.unhealthy)
+        var machine = TaskMachine(task: task, containerID: "container", hasHealthCheck: true)
+        #expect(machine.receive(.adopted(.running(pid: 7, isHealthy: true)), at: Self.time) == [.withdraw])
+        #expect(!machine.isServing)
+    }
+
+    @Test func `ports on the node itself are shown from the start on`() {
+        var task = SwarmTask(id: "task")
+        task.status.state = .assigned
+        let ports = [
+            PortConfig(proto: "tcp", targetPort: 80, publishedPort: 8088, publishMode: "host"),
+            PortConfig(proto: "tcp", targetPort: 81, publishedPort: 8089, publishMode: "ingress"),
+        ]
+        task.endpoint = Endpoint(spec: EndpointSpec(), ports: ports)
+        var machine = TaskMachine(task: task, containerID: "container", hasHealthCheck: false)
+        for event in [TaskEvent.begin, .imageReady, .networkAttached, .created, .started(pid: 7)] {
+            _ = machine.receive(event, at: Self.time)
+        }
+        #expect(machine.status.portStatus.ports == [ports[0]])
     }
 
     @Test func `a stopped task leaves names and balancers before its process is told`() {

@@ -197,7 +197,9 @@ struct GossipWorld {
             let isRunning = nodes[member.id]?.isRunning == true && member.contact.address == nodes[member.id]?.address
             let isFalse = isRunning && !blocked.contains([member.id, id]) && !blocked.contains([id, member.id])
             deaths.append(Death(at: now, observer: id, subject: member.id, isFalse: isFalse))
-        case .memberAlive, .memberSuspect, .memberLeft, .memberUpdated, .identityContested, .leftCluster: break
+        case .memberAlive, .memberSuspect, .memberLeft, .memberUpdated, .identityContested, .leftCluster,
+            .senderDoubted, .departureDenied:
+            break
         }
     }
 

@@ -30,6 +30,15 @@ import Testing
         Claim(subject: subject, incarnation: incarnation, content: content)
     }
 
+    /// The member says so itself, over a stream.
+    static func tell(
+        _ machine: inout MembershipMachine, _ id: NodeID, _ contact: Contact, _ incarnation: Incarnation,
+        _ status: MemberStatus = .alive
+    ) {
+        let member = Member(id: id, contact: contact, incarnation: incarnation, status: status)
+        _ = machine.receive(.exchangeRequested(ticket: 7, StateExchange(from: id, members: [member])), at: .zero)
+    }
+
     @Test func `a suspicion of itself is refuted with a higher incarnation`() {
         var machine = Self.machine(["a", "b"])
         _ = machine.receive(Self.hear([Self.claim("self", 5, .suspect(by: "a", silentMilliseconds: 0))]), at: .zero)
@@ -44,7 +53,7 @@ import Testing
 
     @Test func `the strongest word of an incarnation wins in every order`() {
         let words: [Claim.Content] = [
-            .alive(Self.contact(11)), .suspect(by: "b", silentMilliseconds: 9000), .dead(by: "b"), .left,
+            .alive(Self.contact(12)), .suspect(by: "b", silentMilliseconds: 9000), .dead(by: "b"), .left,
         ]
         for (first, one) in words.enumerated() {
             for (second, other) in words.enumerated() {
@@ -53,7 +62,13 @@ import Testing
                 _ = machine.receive(.deadlineReached, at: later)
                 let quiet = later + .milliseconds(1)
                 machine.records["x"]?.lastHeard = .zero
-                _ = machine.receive(Self.hear([Self.claim("x", 3, one), Self.claim("x", 3, other)]), at: quiet)
+                let effects = machine.receive(
+                    Self.hear([Self.claim("x", 3, one), Self.claim("x", 3, other)]), at: quiet)
+                // Nobody answers who is asked whether it left, and nobody refutes.
+                for case .openExchange(let ticket, _, _) in effects {
+                    _ = machine.receive(.exchangeFailed(ticket: ticket), at: quiet)
+                }
+                if max(first, second) == 2 { _ = machine.declareDeaths(at: quiet + .milliseconds(400)) }
                 let expected = MemberStatus(rawValue: UInt8(max(first, second)))
                 #expect(machine.member("x")?.status == expected, "\(one) then \(other)")
             }
@@ -62,12 +77,12 @@ import Testing
 
     @Test func `a higher incarnation with another address wins, a lower one does not`() {
         var machine = Self.machine(["a", "x"])
-        _ = machine.receive(Self.hear([Self.claim("x", 9, .alive(Self.contact(99)))]), at: .zero)
+        Self.tell(&machine, "x", Self.contact(99), 9)
         #expect(machine.member("x")?.contact.address.port == 99)
         let effects = machine.receive(Self.hear([Self.claim("x", 4, .alive(Self.contact(50)))]), at: .zero)
         #expect(machine.member("x")?.contact.address.port == 99)
         #expect(effects.isEmpty)
-        // One incarnation, two contacts: the greater one, wherever it is heard.
+        // One incarnation, two contacts: the greater one, whoever says so.
         _ = machine.receive(Self.hear([Self.claim("x", 9, .alive(Self.contact(7)))]), at: .zero)
         #expect(machine.member("x")?.contact.address.port == 99)
     }

@@ -83,6 +83,20 @@ import Testing
         try world.settle()
     }
 
+    @Test func `what a follower has asked of a leader that dies, the next one answers`() throws {
+        var world = try quiet()
+        let leader = try #require(world.leader)
+        let follower = try #require((0..<3).first { $0 != leader })
+        let before = world.readsServed
+        world.kill(leader)
+        for _ in 0..<5 {
+            try world.read(at: follower)
+            try world.advance(by: 200_000_000)
+        }
+        try world.advance(by: 1_000_000_000)
+        #expect(world.readsServed == before + 5)
+    }
+
     @Test func `without managers every container goes on, and workers come back by themselves`() throws {
         var world = try quiet()
         let before = world.runningContainers(except: -1)

@@ -3,7 +3,7 @@ import Execution
 import NameService
 import Overlay
 import SwarmCore
-package import SwarmModel
+import SwarmModel
 
 /// From assignments and local task states to what the kernel and the resolvers must hold.
 extension AgentMachine {
@@ -255,13 +255,6 @@ extension AgentMachine {
         }
         return NameSpaceView(
             directory: ServiceDirectory(networks: zones), scopes: scopes, upstreams: upstreams)
-    }
-}
-
-extension SwarmTask {
-    /// The ports that the task publishes on its own node.
-    package var hostModePorts: [PortConfig] {
-        (endpoint?.ports ?? endpoint?.spec.ports ?? []).filter { $0.publishMode == "host" }
     }
 }
 

@@ -79,6 +79,21 @@ cluster start 5
 eventually 20 "five nodes to be Ready" ready
 is "containers" "$before" "$(survivors)"
 
+echo "== a sick replica takes nothing, on any node, long before its container has stopped"
+on 2 service create -d --name sick --network app --replicas 2 --health-cmd 'test ! -e /sick' --health-interval 500ms \
+  --health-retries 2 --stop-grace-period 15s busybox:latest sleep 10000 >/dev/null
+eventually 20 "two healthy replicas" runs sick 2
+pair() { [ "$(names "$1" tasks.sick | wc -w)" = "$2" ]; }
+for i in 1 2 3 4 5; do eventually 10 "node $i to name both" pair $i 2; done
+for i in 1 2 3 4 5; do
+  victim=$(cluster docker $i ps -q --filter label=com.docker.swarm.service.name=sick | head -1)
+  [ -z "$victim" ] || { home=$i; break; }
+done
+cluster docker "$home" exec "$victim" touch /sick
+for i in 1 2 3 4 5; do eventually 8 "node $i to name the healthy one alone" pair $i 1; done
+is "the sick one, which still stops" running "$(cluster docker "$home" inspect --format '{{.State.Status}}' "$victim")"
+on 2 service rm sick >/dev/null
+
 echo "== roles"
 on "${others[0]}" node promote node4 >/dev/null
 reads() { on 4 service ls -q; }
@@ -86,6 +101,11 @@ eventually 20 "node 4 to be a manager" reads
 on 4 node demote node4 >/dev/null
 refused() { ! on 4 service ls -q; }
 eventually 20 "node 4 to be a worker again" refused
+# It remembers itself as a worker until the log has caught up.
+on "${others[0]}" node promote node4 >/dev/null
+eventually 20 "node 4 to be a manager once more" reads
+on 1 node demote node4 >/dev/null
+eventually 20 "node 4 to be a worker for good" refused
 on 1 node update --availability drain node5 >/dev/null
 drained() { [ "$(cluster docker 5 ps -q | wc -l)" = 0 ]; }
 eventually 30 "node 5 to be empty" drained
