@@ -38,17 +38,46 @@ struct ContainerRecord: Codable, Sendable {
     /// Whether its output is kept.
     var isLogged: Bool { logDriver != "none" || spec.tty == true }
 
-    static func read(_ path: String) -> ContainerRecord? {
-        // A record that cannot be read belongs to a container that was never finished: it is removed.
-        FileManager.default.contents(atPath: path).flatMap {
-            try? JSONDecoder().decode(ContainerRecord.self, from: $0)
+    /// - Parameters:
+    ///   - path: where ``write(to:)`` put it.
+    ///   - privatePath: where ``writePrivate(to:)`` put the rest; after a reboot that is gone, and so is every process
+    ///     that could need it.
+    /// - Returns: nil for a record that cannot be read: its container was never finished and is to be removed.
+    static func read(_ path: String, private privatePath: String) -> ContainerRecord? {
+        func decode<Value: Decodable>(_ type: Value.Type, _ path: String) -> Value? {
+            FileManager.default.contents(atPath: path).flatMap { try? JSONDecoder().decode(type, from: $0) }
         }
+        guard var record = decode(ContainerRecord.self, path) else { return nil }
+        if let rest = decode(PrivateRecord.self, privatePath) {
+            (record.arguments, record.environment) = (rest.arguments, rest.environment)
+            (record.spec, record.process, record.healthcheck) = (rest.spec, rest.process, rest.healthcheck)
+        }
+        return record
     }
 
     /// Replaces the file in one step, so that a crash leaves the old one or the new one.
+    ///
+    /// The file may lie on a disk, so nothing that a task's author may want to keep to themselves is in it.
     func write(to path: String) throws(SwarmError) {
+        var plain = self
+        (plain.arguments, plain.environment) = ([], [])
+        (plain.process, plain.healthcheck) = (nil, nil)
+        plain.spec = ContainerSpec(image: spec.image)
+        plain.spec.tty = spec.tty
+        try Self.write(plain, to: path)
+    }
+
+    /// What ``write(to:)`` leaves out; it does not change after the container is made.
+    func writePrivate(to path: String) throws(SwarmError) {
+        try Self.write(
+            PrivateRecord(
+                arguments: arguments, environment: environment, spec: spec, process: process, healthcheck: healthcheck),
+            to: path)
+    }
+
+    private static func write(_ value: some Encodable, to path: String) throws(SwarmError) {
         do {
-            try JSONEncoder().encode(self).write(to: URL(filePath: path), options: .atomic)
+            try JSONEncoder().encode(value).write(to: URL(filePath: path), options: .atomic)
         } catch {
             throw SwarmError(.resourceExhausted, "cannot write \(path)", cause: "\(error)")
         }
@@ -76,6 +105,15 @@ struct ContainerRecord: Codable, Sendable {
             labels: labels, network: network)
         return info
     }
+}
+
+/// The part of a container's record that must not lie on a disk: what its task says to run, and with what.
+private struct PrivateRecord: Codable {
+    var arguments: [String]
+    var environment: [String]
+    var spec: ContainerSpec
+    var process: OCISpecification.Process?
+    var healthcheck: HealthConfig?
 }
 
 /// Signals by name, as `--stop-signal` takes them.

@@ -86,23 +86,22 @@ extension ContainerdRuntimeService {
             request.resolvConf
             ?? (try? String(contentsOf: URL(filePath: "/etc/resolv.conf"), encoding: .utf8))
         try write(resolver ?? "", to: directory + "/resolv.conf")
-        try writeTaskFiles(request, in: directory)
+        try writeTaskFiles(request)
     }
 
-    /// Secrets on a tmpfs of their own, configs beside the container's other files.
-    private func writeTaskFiles(_ request: ContainerRequest, in directory: String) throws(SwarmError) {
+    /// Secrets and configs on a tmpfs of their own: nothing of them reaches a disk, and they outlive swarmd.
+    private func writeTaskFiles(_ request: ContainerRequest) throws(SwarmError) {
         guard !request.files.isEmpty else { return }
-        let secrets = secretDirectory(of: request.id)
-        if request.files.contains(where: \.isSecret) {
-            try makeDirectory(secrets)
-            let flags = UInt(MS_NOSUID | MS_NODEV | MS_NOEXEC)
-            guard unsafe mount("tmpfs", secrets, "tmpfs", flags, "mode=0755") == 0 else {
-                throw SwarmError(.internal, "cannot mount a tmpfs for secrets on \(secrets): errno \(errno)")
-            }
+        let place = secretDirectory(of: request.id)
+        try makeDirectory(place)
+        // A config may be a program.
+        let flags = UInt(MS_NOSUID | MS_NODEV)
+        guard unsafe mount("tmpfs", place, "tmpfs", flags, "mode=0755") == 0 else {
+            throw SwarmError(
+                .internal, "cannot mount a tmpfs for secrets and configs on \(place): errno \(errno)")
         }
-        try makeDirectory(directory + "/configs")
         for (index, file) in request.files.enumerated() {
-            let path = Self.hostPath(of: file, index, secrets: secrets, configs: directory + "/configs")
+            let path = "\(place)/\(index)"
             do {
                 try Data(file.data).write(to: URL(filePath: path))
             } catch {
@@ -113,12 +112,6 @@ extension ContainerdRuntimeService {
                 throw SwarmError(.internal, "cannot set owner and mode of \(file.path): errno \(errno)")
             }
         }
-    }
-
-    static func hostPath(of file: ContainerFile, _ index: Int, secrets: String, configs: String)
-        -> String
-    {
-        "\(file.isSecret ? secrets : configs)/\(index)"
     }
 
     func prepareSnapshot(_ id: String, parent: String) async throws(SwarmError) -> SnapshotMounts {

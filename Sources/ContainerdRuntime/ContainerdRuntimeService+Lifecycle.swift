@@ -69,6 +69,8 @@ extension ContainerdRuntimeService {
             record.networkNamespace = Self.namespacePath(request.network)
             try await createContainer(request.id, image: image, specification)
             try await createTask(request, mounts: mounts.proto)
+            try makeDirectory(privateDirectory(of: request.id))
+            try record.writePrivate(to: privateFile(of: request.id))
             try record.write(to: directory + "/record.json")
             records[request.id] = record
             states[request.id] = LiveState(state: .created)
@@ -149,6 +151,17 @@ extension ContainerdRuntimeService {
     package func start(_ containerID: String) async throws(SwarmError) -> Int {
         if let failure = unstartable[containerID] { throw failure }
         guard var record = records[containerID] else { throw Self.noSuchContainer(containerID) }
+        guard record.finishedAt == nil else {
+            throw SwarmError(
+                .failedPrecondition,
+                "container \(containerID) has ended and cannot be started again; create another one")
+        }
+        // Its task stays until containerd has answered, however short its process lives.
+        starting.insert(containerID)
+        defer {
+            starting.remove(containerID)
+            releaseEndedTasks()
+        }
         let pid = try await client.startProcess(containerID)
         record.startedAt = Timestamp(nanoseconds: ImageService.wallClock())
         // It may have ended already: what the exit recorded is kept.
@@ -230,7 +243,7 @@ extension ContainerdRuntimeService {
     }
 
     /// Whether something of a container is gone from containerd, as it also is when it was never there.
-    private func isGone(
+    func isGone(
         _ id: String, _ call: String, _ body: nonisolated(nonsending) () async throws -> Void
     ) async -> Bool {
         do throws(SwarmError) {
@@ -247,6 +260,8 @@ extension ContainerdRuntimeService {
 
     /// Takes away everything of a container, whatever of it is there; what containerd keeps goes with the next beat.
     func discard(_ id: String) async {
+        withdrawing[id, default: 0] += 1
+        defer { endWithdrawal(of: id) }
         // Fails where the process is dead, and where it is not so does what follows.
         try? await containerdOnce("Tasks.Kill") {
             _ = try await client.tasks.kill(
@@ -284,8 +299,10 @@ extension ContainerdRuntimeService {
         records[id] = nil
         states[id] = nil
         unstartable[id] = nil
+        endedTasks.remove(id)
+        unwrittenExits.remove(id)
         unsafe umount2(secretDirectory(of: id), Int32(MNT_DETACH))
-        for path in [directory(of: id), pipeDirectory(of: id), secretDirectory(of: id)] {
+        for path in [directory(of: id), pipeDirectory(of: id), secretDirectory(of: id), privateDirectory(of: id)] {
             // Absence is what is wanted.
             try? FileManager.default.removeItem(atPath: path)
         }

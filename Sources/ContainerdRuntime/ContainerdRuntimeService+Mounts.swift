@@ -42,9 +42,7 @@ extension ContainerdRuntimeService {
             mounts.append(try volumeMount(anonymousName(target), Mount(), target, lower: lower))
         }
         for (index, file) in request.files.enumerated() {
-            let source = Self.hostPath(
-                of: file, index, secrets: secretDirectory(of: request.id),
-                configs: directory(of: request.id) + "/configs")
+            let source = secretDirectory(of: request.id) + "/\(index)"
             mounts.append(
                 ResolvedMount(
                     specification: .init(

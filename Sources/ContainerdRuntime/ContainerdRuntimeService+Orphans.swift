@@ -22,6 +22,7 @@ extension ContainerdRuntimeService {
             logger.info("removing what is left of an unknown container", metadata: ["container.id": "\(id)"])
             await discard(id)
         }
+        await endOrphanedShims()
     }
 
     /// Has containerd delete the files of removed snapshots.
@@ -37,13 +38,16 @@ extension ContainerdRuntimeService {
     private var containerDirectories: [String] {
         [
             configuration.dataDirectory + "/containers", configuration.runDirectory + "/io",
-            configuration.runDirectory + "/secrets",
+            configuration.runDirectory + "/secrets", privateDirectory,
         ]
     }
 
     private func isOrphan(_ id: String) -> Bool {
-        let isOurs = id.utf8.count == 64 && id.allSatisfy { $0.isHexDigit }
-        return isOurs && records[id] == nil && !creating.contains(id)
+        Self.isContainerIdentifier(id) && records[id] == nil && !creating.contains(id)
+    }
+
+    static func isContainerIdentifier(_ text: String) -> Bool {
+        text.utf8.count == 64 && text.allSatisfy { $0.isHexDigit }
     }
 
     /// Everything in containerd's namespace that bears a container's identifier.

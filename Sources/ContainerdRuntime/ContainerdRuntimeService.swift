@@ -58,6 +58,15 @@ package actor ContainerdRuntimeService {
     var watches: [String: HealthWatch] = [:]
     /// Containers that are being made and have no record yet.
     var creating: Set<String> = []
+    /// Containers that are being started.
+    var starting: Set<String> = []
+    /// Containers whose task containerd is being asked to delete, and by how many.
+    var withdrawing: [String: Int] = [:]
+    /// Containers that have ended and whose task containerd still has: its shim, its mount and its control group.
+    var endedTasks: Set<String> = []
+    /// Containers whose exit could not be written down yet.
+    var unwrittenExits: Set<String> = []
+    var isReleasing = false
     /// A removal left something in containerd.
     var hasLeftovers = false
     /// A snapshot was removed since containerd's collector was last called.
@@ -107,6 +116,7 @@ package actor ContainerdRuntimeService {
         ] {
             try makeDirectory(path)
         }
+        try preparePrivateDirectory()
         if let supervisor { try await supervisor.start() }
         if let socket = configuration.containerdSocket { try await checkForeign(socket) }
         listener = Task { await self.listen() }
@@ -133,7 +143,10 @@ package actor ContainerdRuntimeService {
         for (_, subscriber) in subscribers { subscriber.finish() }
         client.shutdown()
         await supervisor?.stop(everything: everything)
-        if everything { removeControlGroups() }
+        if everything {
+            removeControlGroups()
+            removePrivateDirectory()
+        }
     }
 
     /// runc removes a container's own control group but not the one above it.
@@ -157,7 +170,7 @@ package actor ContainerdRuntimeService {
         let ids = (try? FileManager.default.contentsOfDirectory(atPath: base)) ?? []
         let running = try await processes()
         for id in ids.sorted() {
-            guard let record = ContainerRecord.read(base + "/\(id)/record.json") else {
+            guard let record = readRecord(of: id) else {
                 await discard(id)
                 continue
             }
@@ -168,6 +181,7 @@ package actor ContainerdRuntimeService {
             states[id] = Self.state(running[id])
             if states[id]?.state == .exited {
                 try settle(id, exit: running[id])
+                if running[id] != nil { endedTasks.insert(id) }
                 logFiles[id]?.finish()
             } else {
                 if record.isLogged { try reopenPipes(of: id) }
@@ -175,11 +189,17 @@ package actor ContainerdRuntimeService {
             }
         }
         for id in running.keys.sorted() where records[id] == nil { await discard(id) }
+        releaseEndedTasks()
     }
 
-    private func processes() async throws(SwarmError) -> [String: Containerd_Services_Tasks_V1_Process] {
-        let list = try await containerd("Tasks.List") {
-            try await client.tasks.list(.init(), options: ContainerdClient.slow).tasks
+    func processes() async throws(SwarmError) -> [String: Containerd_Services_Tasks_V1_Process] {
+        var list: [Containerd_Services_Tasks_V1_Process] = []
+        for attempt in 1...Self.unknownStatesMax {
+            list = try await containerd("Tasks.List") {
+                try await client.tasks.list(.init(), options: ContainerdClient.slow).tasks
+            }
+            guard attempt < Self.unknownStatesMax, list.contains(where: { $0.status == .unknown }) else { break }
+            try? await Task.sleep(for: .milliseconds(200))
         }
         return Dictionary(list.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
     }
@@ -287,10 +307,17 @@ package actor ContainerdRuntimeService {
         records[id] = record
         states[id] = LiveState(state: .exited)
         stepHealth(of: id, .suspended)
-        // The event below tells the agent; a lost file only costs the exit code after a restart.
-        try? record.write(to: directory(of: id) + "/record.json")
+        do throws(SwarmError) {
+            try record.write(to: directory(of: id) + "/record.json")
+        } catch {
+            // Until it can be written, the task that is left in containerd keeps the exit code.
+            unwrittenExits.insert(id)
+            logger.warning("a container's exit is not on disk yet", metadata: ["error": "\(error)"])
+        }
+        endedTasks.insert(id)
         logFiles[id]?.finish()
         broadcast(.exited(containerID: id, exitCode: code, oomKilled: record.oomKilled, at: time))
+        releaseEndedTasks()
     }
 
     /// Finds the exits whose events were lost.
@@ -311,11 +338,14 @@ package actor ContainerdRuntimeService {
         for pause in [Duration.milliseconds(500), .seconds(2)] {
             try await Task.sleep(for: pause)
             await resynchronize()
+            // What a killed daemon had begun, containerd gives up only now.
+            await endOrphanedShims()
         }
         var beats = 0
         while true {
             try await Task.sleep(for: Self.slowBeat)
             await resynchronize()
+            releaseEndedTasks()
             beats += 1
             if hasLeftovers || beats % Self.sweepBeats == 0 {
                 hasLeftovers = false
@@ -328,6 +358,8 @@ package actor ContainerdRuntimeService {
         }
     }
 
+    /// How often tasks are asked for when a shim does not tell its state in time: it is not dead, the machine is busy.
+    private static let unknownStatesMax = 5
     private static let slowBeat = Duration.seconds(10)
     /// Every so many slow beats, and after a removal that failed, orphans are looked for.
     private static let sweepBeats = 6

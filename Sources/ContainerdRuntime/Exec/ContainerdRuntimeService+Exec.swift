@@ -136,7 +136,10 @@ extension ContainerdRuntimeService {
         execs[info.id]?.info.isRunning = false
         execs[info.id]?.info.exitCode = code
         // Not waited for: containerd takes two seconds when a child of the process still holds a pipe.
-        Task { await self.deleteProcess(info) }
+        Task {
+            await self.deleteProcess(info)
+            self.releaseEndedTasks()
+        }
         return code
     }
 

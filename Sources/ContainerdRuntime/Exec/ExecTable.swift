@@ -48,6 +48,10 @@ struct ExecTable: Sendable {
         return own.compactMap(\.session)
     }
 
+    func isRunning(in containerID: String) -> Bool {
+        entries.values.contains { $0.info.containerID == containerID && $0.info.isRunning }
+    }
+
     func identifiers(of containerID: String) -> [String] {
         entries.values.filter { $0.info.containerID == containerID && ($0.info.isRunning || !$0.hasStarted) }
             .sorted { $0.number < $1.number }.map(\.info.id)

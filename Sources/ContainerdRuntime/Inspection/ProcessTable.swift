@@ -4,6 +4,24 @@ import Ports
 
 /// What `ps -ef` tells of a process, read from /proc.
 enum ProcessTable {
+    /// Every process of the machine, as far as this one sees it.
+    static func all() -> [pid_t] {
+        ((try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []).compactMap { pid_t($0) }
+    }
+
+    /// Who has which children; kernels need not have a file that tells.
+    static func children() -> [pid_t: [pid_t]] {
+        var children: [pid_t: [pid_t]] = [:]
+        for pid in all() {
+            guard let stat = TextFile.read("/proc/\(pid)/stat"), let end = stat.lastIndex(of: ")") else { continue }
+            // After the bracket: the state, then the parent.
+            let fields = stat[stat.index(after: end)...].split(separator: " ", maxSplits: 2)
+            guard fields.count == 3, let parent = pid_t(fields[1]) else { continue }
+            children[parent, default: []].append(pid)
+        }
+        return children
+    }
+
     /// nil when the process has gone meanwhile.
     static func describe(_ pid: Int) -> Ports.ProcessInfo? {
         guard let stat = TextFile.read("/proc/\(pid)/stat"),
