@@ -213,13 +213,15 @@ extension ContainerdRuntimeService {
     }
 
     private func waitForExit(_ containerID: String, within timeout: Duration) async throws(SwarmError) {
-        do {
+        do throws(SwarmError) {
             try await containerd("Tasks.Wait") {
                 _ = try await client.tasks.wait(
                     .with { $0.containerID = containerID }, options: ContainerdClient.within(timeout))
             }
-        } catch  where error.code == .notFound {
-            return
+        } catch {
+            // Its shim may go between its end and the answer.
+            if error.code == .notFound || states[containerID]?.state == .exited { return }
+            throw error
         }
     }
 

@@ -347,6 +347,8 @@ extension NodeDriver {
         guard let swarm else { return }
         generation += 1
         (machine, self.swarm) = (nil, nil)
+        // Its version would be taken for one of the next swarm's.
+        wantedNetwork = nil
         failWaiters()
         swarm.inbox.finish()
         await swarm.gossip.shutdown()

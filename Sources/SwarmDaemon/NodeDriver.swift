@@ -191,7 +191,13 @@ package actor NodeDriver {
         case .eraseLog(let epoch): eraseLog(epoch)
         case .removedFromCluster:
             logger.warning("this node was removed from the swarm; it leaves")
-            Task { _ = try? await self.leave(force: true) }
+            Task {
+                do throws(SwarmError) { _ = try await self.leave(force: true) } catch {
+                    self.logger.error(
+                        "this node could not leave; run 'swarm leave --force' on it",
+                        metadata: ["error": "\(error)"])
+                }
+            }
         case .fatal(let error): giveUp(error)
         case .agent(let effect): perform(effect)
         }

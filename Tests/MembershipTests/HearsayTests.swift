@@ -163,7 +163,7 @@ import Testing
         let state = StateExchange(from: "a", members: [peer, dead])
         var effects = machine.receive(.exchangeRequested(ticket: 1, state), at: .zero)
         #expect(machine.member("x")?.status == .suspect)
-        for step in 1...30 {
+        for step in 1...100 {
             let now = Instant.zero + .milliseconds(Int64(100 * step))
             _ = machine.receive(Base.hear([]), at: now)
             effects += machine.receive(.deadlineReached, at: now)

@@ -85,6 +85,8 @@ extension ContainerdRuntimeService {
     ) async throws(SwarmError) -> any ProcessStreams {
         let isDiscarded = options.isDetached && !info.request.tty
         let streams: [LogLine.Stream] = isDiscarded ? [] : info.request.tty ? [.stdout] : [.stdout, .stderr]
+        // A container whose own output nobody keeps has none yet.
+        try makeDirectory(pipeDirectory(of: info.containerID))
         let base = pipeDirectory(of: info.containerID) + "/exec-" + info.id.prefix(24)
         let wantsInput = info.request.attachStdin && !options.isDetached
         let process = try execProcess(info.request, in: record, hostPID: states[info.containerID]?.pid)
