@@ -17,7 +17,7 @@ package final class ContainerdClient: Sendable {
     /// Calls on one connection, well below NIO's limit.
     private static let callsPerConnection = 80
     /// Time for calls that were about to begin on a connection when its successor took over.
-    private static let retirement = Duration.seconds(5)
+    static let retirement = Duration.seconds(5)
 
     package let namespace: String
     private let socket: String
@@ -54,7 +54,7 @@ package final class ContainerdClient: Sendable {
         if let retired {
             Task {
                 try? await Task.sleep(for: Self.retirement)
-                retired.end()
+                await retired.retire()
             }
         }
         return serving
@@ -108,8 +108,16 @@ package final class ContainerdClient: Sendable {
             running = Task { [client] in try await client.runConnections() }
         }
 
-        /// Lets calls under way end.
+        /// Begins no more calls; those under way end with the connection's last reference.
         func end() { client.beginGracefulShutdown() }
+
+        /// Begins no more calls and stays until those under way have ended, each within its own deadline.
+        func retire() async {
+            end()
+            // Why a connection ended that nobody uses does not matter.
+            _ = try? await running.value
+        }
+
         deinit { running.cancel() }
     }
 

@@ -213,10 +213,13 @@ extension ContainerdRuntimeService {
     }
 
     private func waitForExit(_ containerID: String, within timeout: Duration) async throws(SwarmError) {
+        // One deadline for however many connections the call is lost with.
+        let deadline = ContinuousClock.now + timeout
         do throws(SwarmError) {
             try await containerd("Tasks.Wait") {
                 _ = try await client.tasks.wait(
-                    .with { $0.containerID = containerID }, options: ContainerdClient.within(timeout))
+                    .with { $0.containerID = containerID },
+                    options: ContainerdClient.within(max(.zero, ContinuousClock.now.duration(to: deadline))))
             }
         } catch {
             // Its shim may go between its end and the answer.

@@ -155,6 +155,26 @@ extension ContainerdRuntimeService {
         }
     }
 
+    /// Retired connections were cut, and each call under way began again with its whole time.
+    @Test func `a call under way outlives the connections that follow its own`() async throws {
+        try await withRuntime { runtime, configuration in
+            let sleeper = request(["sleep", "1000"])
+            try await runtime.create(sleeper)
+            _ = try await runtime.start(sleeper.id)
+            let client = try ContainerdClient(socket: configuration.runDirectory + "/containerd.sock")
+            async let ended = client.tasks.wait(
+                .with { $0.containerID = sleeper.id }, options: ContainerdClient.within(.seconds(60)))
+            let deadline = ContinuousClock.now + ContainerdClient.retirement + .seconds(1)
+            while ContinuousClock.now < deadline {
+                for _ in 0..<10 { _ = try await client.version.version(.init(), options: ContainerdClient.quick) }
+                try await Task.sleep(for: .milliseconds(200))
+            }
+            try await runtime.kill(sleeper.id, signal: "KILL")
+            #expect(try await ended.exitStatus == 137)
+            client.shutdown()
+        }
+    }
+
     @Test func `a process that ignores its stop signal is killed after the grace period`() async throws {
         try await withRuntime { runtime, _ in
             let stubborn = request(["sh", "-c", "trap '' TERM; echo ready; while true; do sleep 1; done"])
