@@ -150,8 +150,8 @@ package struct EngineRoutes: Sendable {
             "config", "volume", "daemon", "plugin",
         ]
         let filters = try request.filters(known)
-        let until = request.value("until").flatMap(Self.seconds)
-        let stream = await node.events(since: request.value("since").flatMap(Self.seconds))
+        let until = try Self.time("until", of: request)
+        let stream = await node.events(since: try Self.time("since", of: request))
         return Response(
             .ok, headers: ["Content-Type": "application/json"],
             body: .stream { writer in
@@ -166,7 +166,8 @@ package struct EngineRoutes: Sendable {
                     // kept from before is written first, as it waits in the stream already.
                     if let until {
                         group.addTask {
-                            try await Task.sleep(for: max(until - node.now(), .milliseconds(50)))
+                            let rest = until - node.now()
+                            try await Task.sleep(for: min(max(rest, .milliseconds(50)), Self.longestWait))
                         }
                     }
                     try await group.next()
@@ -174,6 +175,9 @@ package struct EngineRoutes: Sendable {
                 }
             })
     }
+
+    /// No client waits longer for an end that it names.
+    private static let longestWait = Duration.seconds(365 * 24 * 3600)
 
     private static func matches(_ event: SwarmEvent, _ filters: [String: [String]]) -> Bool {
         for (key, values) in filters {
@@ -191,8 +195,17 @@ package struct EngineRoutes: Sendable {
         return true
     }
 
-    static func seconds(_ text: String) -> Timestamp? {
-        Double(text).map { Timestamp(nanoseconds: Int64($0 * 1e9)) } ?? Timestamp(text)
+    /// A time as clients give it: seconds since 1970 or RFC 3339; nil for what is neither.
+    static func time(_ text: String) -> Timestamp? {
+        Double(text).flatMap { Timestamp(seconds: $0) } ?? Timestamp(text)
+    }
+
+    private static func time(_ name: String, of request: Request) throws -> Timestamp? {
+        guard let text = request.value(name), !text.isEmpty else { return nil }
+        guard let time = time(text) else {
+            throw SwarmError(.invalidArgument, "could not parse \(name) timestamp: \(text)")
+        }
+        return time
     }
 
     private static func line(_ event: SwarmEvent) throws -> String {

@@ -35,8 +35,7 @@ struct LogFormat: Sendable {
 
     private static func time(_ text: String?, _ name: String) throws -> Timestamp? {
         guard let text, !text.isEmpty, text != "0" else { return nil }
-        if let seconds = Double(text) { return Timestamp(nanoseconds: Int64(seconds * 1e9)) }
-        guard let time = Timestamp(text) else {
+        guard let time = EngineRoutes.time(text) else {
             throw SwarmError(.unknown, "could not parse \(name) timestamp: \(text)")
         }
         return time

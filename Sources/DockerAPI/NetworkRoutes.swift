@@ -55,7 +55,7 @@ extension EngineRoutes {
     private func pruneNetworks(_ request: Request) async throws -> Response {
         let filters = try request.filters(["until", "label", "label!"])
         let store = await current()
-        let until = filters["until"]?.first.flatMap(Self.seconds)
+        let until = filters["until"]?.first.flatMap(Self.time)
         var removed: [JSONDocument] = []
         for network in store.networks.sorted where network.spec.ingress != true {
             guard Lookup.matches(network.spec.labels, filters["label"] ?? []),
@@ -156,6 +156,9 @@ extension EngineRoutes {
         ]
     }
 
+    /// Loopback, multicast and what lies beyond: no packet from there or to there is forwarded.
+    private static let unusable = ["127.0.0.0/8", "224.0.0.0/3"].compactMap { IPv4Subnet($0) }
+
     private func createNetwork(_ request: Request) async throws -> Response {
         let body = try await request.decode(NetworkBody.self)
         let name = body.Name ?? ""
@@ -177,8 +180,18 @@ extension EngineRoutes {
         }
         for range in ranges {
             for text in [range.subnet, range.range].compactMap({ $0 })
-            where !text.isEmpty && IPv4Subnet(text) == nil {
-                throw SwarmError(.invalidArgument, "invalid CIDR address: \(text)")
+            where !text.isEmpty {
+                guard let subnet = IPv4Subnet(text) else {
+                    throw SwarmError(
+                        .invalidArgument,
+                        text.contains(":")
+                            ? "\(text): networks of IPv6 are not supported; give a subnet of IPv4"
+                            : "invalid CIDR address: \(text)")
+                }
+                guard !Self.unusable.contains(where: { $0.contains(subnet.network) }) else {
+                    throw SwarmError(
+                        .invalidArgument, "invalid subnet \(text): the kernel routes no such addresses to containers")
+                }
             }
         }
         spec.ipamOptions = IPAM(driver: Driver(name: "default"), configs: ranges.isEmpty ? nil : ranges)

@@ -68,6 +68,10 @@ extension EngineRoutes {
                 && Lookup.matches(service.spec.labels, filters["label"] ?? [])
                 && (filters["mode"] ?? [service.spec.mode.kind]).contains(service.spec.mode.kind)
         }
+        if let text = request.value("status"), !text.isEmpty, !Self.isGoBoolean(text) {
+            let reason = "strconv.ParseBool: parsing \"\(text)\": invalid syntax"
+            throw SwarmError(.invalidArgument, "invalid value for status: \(text): \(reason)")
+        }
         let wantsStatus = request.flag("status")
         return try Self.json(
             services.map { service in
@@ -75,6 +79,10 @@ extension EngineRoutes {
                 if wantsStatus { service.serviceStatus = Self.status(of: service, in: store) }
                 return service
             })
+    }
+
+    private static func isGoBoolean(_ text: String) -> Bool {
+        ["1", "t", "T", "true", "True", "TRUE", "0", "f", "F", "false", "False", "FALSE"].contains(text)
     }
 
     private static func status(of service: Service, in store: ObjectStore) -> ServiceStatus {
@@ -135,6 +143,9 @@ extension EngineRoutes {
             }
             nodes = ids
         }
+        for state in filters["desired-state"] ?? [] where !["running", "shutdown", "accepted"].contains(state) {
+            throw SwarmError(.unknown, "Invalid desired-state filter: '\(state)'")
+        }
         let onlyCurrent = filters["_up-to-date"]?.contains("true") == true
         let tasks = store.tasks.sorted.filter { task in
             if let services, !services.contains(task.serviceID ?? "") { return false }
@@ -143,7 +154,7 @@ extension EngineRoutes {
                 let meant =
                     task.desiredState <= .running
                     ? "running" : task.desiredState <= .complete ? "accepted" : "shutdown"
-                guard states.contains(meant) || states.contains(task.desiredState.name) else { return false }
+                guard states.contains(meant) else { return false }
             }
             if onlyCurrent, let service = task.serviceID.flatMap({ store.services[$0] }),
                 task.spec != service.spec.taskTemplate

@@ -12,8 +12,8 @@ final class PortReservation: Sendable {
     init(_ key: PublishedPort.Key) throws(SwarmError) {
         descriptors =
             switch key.transport {
-            case .tcp: [try Self.bind(key, SOCK_STREAM, IPPROTO_TCP)]
-            case .udp: [try Self.bind(key, SOCK_DGRAM, IPPROTO_UDP)]
+            case .tcp: [try Self.bind(key, SOCK_STREAM)]
+            case .udp: [try Self.bind(key, SOCK_DGRAM)]
             // Few kernels have SCTP sockets, and binding one loads a module: nothing to reserve.
             case .sctp: []
             }
@@ -22,10 +22,10 @@ final class PortReservation: Sendable {
     deinit { for descriptor in descriptors { close(descriptor) } }
 
     private static func bind(
-        _ key: PublishedPort.Key, _ type: __socket_type, _ transport: Int
+        _ key: PublishedPort.Key, _ type: __socket_type
     ) throws(SwarmError) -> Int32 {
         let kind = Int32(type.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
-        var descriptor = socket(AF_INET6, kind, Int32(transport))
+        var descriptor = socket(AF_INET6, kind, 0)
         var status: Int32
         if descriptor >= 0 {
             var off: Int32 = 0
@@ -39,7 +39,7 @@ final class PortReservation: Sendable {
             }
         } else {
             // A kernel without IPv6.
-            descriptor = socket(AF_INET, kind, Int32(transport))
+            descriptor = socket(AF_INET, kind, 0)
             guard descriptor >= 0 else { throw systemError("reserve port \(key)") }
             var address = sockaddr_in()
             address.sin_family = sa_family_t(AF_INET)

@@ -7,10 +7,10 @@ package struct Instant: Sendable, Hashable, Comparable {
     package static let zero = Instant(nanoseconds: 0)
     package static func < (left: Instant, right: Instant) -> Bool { left.nanoseconds < right.nanoseconds }
     package static func + (instant: Instant, duration: Duration) -> Instant {
-        Instant(nanoseconds: instant.nanoseconds &+ duration.wholeNanoseconds)
+        Instant(nanoseconds: instant.nanoseconds.saturatingAdd(duration.wholeNanoseconds))
     }
     package static func - (left: Instant, right: Instant) -> Duration {
-        .nanoseconds(left.nanoseconds &- right.nanoseconds)
+        .nanoseconds(left.nanoseconds.saturatingSubtract(right.nanoseconds))
     }
 }
 
@@ -26,11 +26,18 @@ package struct Timestamp: Sendable, Hashable, Comparable {
     package static let zero = Timestamp(nanoseconds: .min)
     package static func < (left: Timestamp, right: Timestamp) -> Bool { left.nanoseconds < right.nanoseconds }
     package static func + (time: Timestamp, duration: Duration) -> Timestamp {
-        Timestamp(nanoseconds: time.nanoseconds &+ duration.wholeNanoseconds)
+        Timestamp(nanoseconds: time.nanoseconds.saturatingAdd(duration.wholeNanoseconds))
     }
     package static func - (left: Timestamp, right: Timestamp) -> Duration {
-        .nanoseconds(left.nanoseconds &- right.nanoseconds)
+        .nanoseconds(left.nanoseconds.saturatingSubtract(right.nanoseconds))
     }
+    /// A number of seconds since 1970, saturating at about 292 years from then.
+    /// - Returns: nil for what is no number.
+    package init?(seconds: Double) {
+        guard !seconds.isNaN else { return nil }
+        self.init(nanoseconds: Int64(exactly: (seconds * 1e9).rounded()) ?? (seconds < 0 ? .min + 1 : .max))
+    }
+
     /// Whole seconds since 1970.
     package var seconds: Int64 {
         nanoseconds == .min ? -62_135_596_800 : nanoseconds.floorDivided(by: 1_000_000_000)
@@ -43,11 +50,21 @@ extension Duration {
         let (seconds, attoseconds) = components
         let (product, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
         guard !overflow else { return seconds < 0 ? .min : .max }
-        return product.addingReportingOverflow(attoseconds / 1_000_000_000).partialValue
+        return product.saturatingAdd(attoseconds / 1_000_000_000)
     }
 }
 
 extension Int64 {
+    func saturatingAdd(_ other: Int64) -> Int64 {
+        let (sum, overflow) = addingReportingOverflow(other)
+        return overflow ? (other < 0 ? .min : .max) : sum
+    }
+
+    func saturatingSubtract(_ other: Int64) -> Int64 {
+        let (difference, overflow) = subtractingReportingOverflow(other)
+        return overflow ? (other < 0 ? .max : .min) : difference
+    }
+
     func floorDivided(by divisor: Int64) -> Int64 {
         let quotient = self / divisor
         return self % divisor < 0 ? quotient - 1 : quotient

@@ -60,3 +60,27 @@ import Testing
         #expect(rest == [2, 4, nil])
     }
 }
+
+@Suite struct TimeTests {
+    /// A restart delay of centuries wrapped round, and tasks were started again without any.
+    @Test func `what lies beyond time's end is its end`() {
+        let (longest, shortest) = (Duration.nanoseconds(Int64.max), Duration.nanoseconds(Int64.min))
+        let late = Timestamp(nanoseconds: 5) + longest
+        #expect(late == Timestamp(nanoseconds: .max))
+        let early = Instant(nanoseconds: -5) + shortest
+        #expect(early == Instant(nanoseconds: .min))
+        let apart = late - Timestamp(nanoseconds: -1)
+        #expect(apart == longest)
+        let since = Timestamp.zero - Timestamp(nanoseconds: 1)
+        #expect(since == shortest)
+        #expect(Duration.seconds(Int64.max / 1_000_000_000 + 1).wholeNanoseconds == .max)
+    }
+
+    /// A client's `since` beyond that ended the daemon.
+    @Test func `seconds of any size make a time, and no number makes none`() {
+        #expect(Timestamp(seconds: 1.5) == Timestamp(nanoseconds: 1_500_000_000))
+        #expect(Timestamp(seconds: 1e300) == Timestamp(nanoseconds: .max))
+        #expect(Timestamp(seconds: -.infinity).map { $0 < Timestamp(seconds: 0) ?? .zero } == true)
+        #expect(Timestamp(seconds: .nan) == nil)
+    }
+}

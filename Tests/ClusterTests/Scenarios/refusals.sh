@@ -79,6 +79,8 @@ refused 'expanding hostname failed' service create -d --name a --hostname '{{.Fo
 refused 'cannot be encrypted' network create -d overlay --opt encrypted a
 refused 'Pool overlaps with other one on this address space' network create -d overlay --subnet 10.99.0.0/24 a
 refused 'invalid CIDR address' network create -d overlay --subnet 300.0.0.0/24 a
+refused 'the kernel routes no such addresses' network create -d overlay --subnet 127.0.0.0/24 a
+refused 'the kernel routes no such addresses' network create -d overlay --subnet 224.0.0.0/24 a
 refused 'is in use by service' network rm tiny
 refused 'attempting to demote the last manager' node update --role worker node1
 refused 'This node is already part of a swarm' swarm init
@@ -95,5 +97,16 @@ is "text" 400 "$(status -X POST -H 'Content-Type: text/plain' -d '{}' http://d/s
 is "no version" 400 "$(status -X POST -H 'Content-Type: application/json' -d '{}' http://d/services/full/update)"
 is "an unknown path" 404 "$(status http://d/nosuch)"
 is "a filter of no kind" 400 "$(status 'http://d/services?filters=%7B%22foo%22:%5B%22x%22%5D%7D')"
+# Times beyond what nanoseconds can count once ended the daemon; a delay beyond it was none.
+is "the end of time" 200 "$(status 'http://d/events?since=99999999999999999999&until=1')"
+is "no time" 400 "$(status 'http://d/events?since=nan&until=1')"
+is "lines after the end of time" 200 "$(status 'http://d/services/full/logs?stdout=1&since=1e300')"
+is "lines since nothing" 500 "$(status 'http://d/services/full/logs?stdout=1&since=nan')"
+is "a status that is none" 400 "$(status 'http://d/services?status=xx')"
+is "a state that is none" 500 "$(status 'http://d/tasks?filters=%7B%22desired-state%22:%5B%22zz%22%5D%7D')"
+ctl service create -d --name never --restart-delay 2562047h busybox:latest false >/dev/null
+waits() { docker service ps --format '{{.CurrentState}}' never | grep -q '^Ready'; }
+eventually 5 "its successor to wait for centuries" waits
+is "tasks of centuries" 2 "$(docker service ps -q never | wc -l)"
 head -c 3000 /dev/urandom | timeout 5 busybox nc -w 1 local:"$socket" >/dev/null 2>&1 || true
 is "alive after garbage" 200 "$(status http://d/_ping)"
