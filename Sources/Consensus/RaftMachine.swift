@@ -66,8 +66,8 @@ package struct RaftMachine: Sendable {
     package var isLeader: Bool { role == .leader }
     var peers: [MemberID] { membership.members.subtracting([id]).sorted() }
     var isVoter: Bool { membership.isVoter(id) }
-    /// A voter until its removal is known to be agreed: the others may need what only this member's log holds, and would
-    /// not be voted for by it (thesis §4.2.2).
+    /// A voter until its removal is known to be agreed: the others may need what only this member's log holds,
+    /// and would not be voted for by it (thesis §4.2.2).
     package var mayCampaign: Bool { isVoter || membership(at: commitIndex).isVoter(id) }
 
     /// The members as of that index, to be stored beside a snapshot of it.
