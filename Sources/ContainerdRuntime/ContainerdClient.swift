@@ -15,7 +15,7 @@ package final class ContainerdClient: Sendable {
     package typealias Transport = HTTP2ClientTransport.Posix
 
     /// Calls on one connection, well below NIO's limit.
-    private static let callsPerConnection = 80
+    static let callsPerConnection = 80
     /// Time for calls that were about to begin on a connection when its successor took over.
     static let retirement = Duration.seconds(5)
 

@@ -2,7 +2,10 @@ import Logging
 import NIOCore
 import NIOHTTP1
 
-/// Hands out the parts of one connection; by construction there is one consumer at a time.
+/// Hands out the parts of one connection.
+///
+/// `@unchecked Sendable`: handlers are passed it across tasks, but one at a time reads: a response is written to its
+/// end, or the connection handed over for good, before the next head is asked for.
 final class PartReader: @unchecked Sendable {
     private var iterator: NIOAsyncChannelInboundStream<HTTPServerRequestPart>.AsyncIterator
     private var proceed: (@Sendable () async throws -> Void)?

@@ -164,11 +164,11 @@ extension ContainerdRuntimeService {
             let client = try ContainerdClient(socket: configuration.runDirectory + "/containerd.sock")
             async let ended = client.tasks.wait(
                 .with { $0.containerID = sleeper.id }, options: ContainerdClient.within(.seconds(60)))
-            let deadline = ContinuousClock.now + ContainerdClient.retirement + .seconds(1)
-            while ContinuousClock.now < deadline {
-                for _ in 0..<10 { _ = try await client.version.version(.init(), options: ContainerdClient.quick) }
-                try await Task.sleep(for: .milliseconds(200))
+            for _ in 0...ContainerdClient.callsPerConnection {
+                _ = try await client.version.version(.init(), options: ContainerdClient.quick)
             }
+            // The moment itself, not a guess at it: its connection is retired at this age.
+            try await Task.sleep(for: ContainerdClient.retirement + .seconds(1))
             try await runtime.kill(sleeper.id, signal: "KILL")
             #expect(try await ended.exitStatus == 137)
             client.shutdown()
