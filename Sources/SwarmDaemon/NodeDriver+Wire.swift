@@ -1,4 +1,5 @@
 import ClusterSecurity
+import DNSServer
 import Dispatching
 import Logging
 import Membership
@@ -104,8 +105,25 @@ extension NodeDriver {
         }
         keepCertificate()
         noteRefusedStatuses(machine)
+        noteUnreadableQueries()
         announceSelf(machine)
         followGossipKeys(machine)
+    }
+
+    /// Once for each look, however many there were: a container can send as many as it likes.
+    private func noteUnreadableQueries() {
+        let (unreadable, refused) = (names.counters.malformed, names.counters.refused)
+        if unreadable > loggedUnreadableQueries {
+            logger.warning(
+                "containers sent DNS packets that cannot be read",
+                metadata: ["packets": "\(unreadable - loggedUnreadableQueries)"])
+        }
+        if refused > loggedRefusedQueries {
+            logger.warning(
+                "names outside the swarm were not looked up: too many lookups were under way; are the resolvers up?",
+                metadata: ["queries": "\(refused - loggedRefusedQueries)"])
+        }
+        (loggedUnreadableQueries, loggedRefusedQueries) = (unreadable, refused)
     }
 
     /// Once for each look at what changes slowly, however many there were.

@@ -52,6 +52,8 @@ package actor NodeDriver {
     var certificates = CertificateKeeping()
     /// Statuses of others' tasks that were refused, as far as they are logged.
     var loggedRefusals: [ObjectID: Int] = [:]
+    var loggedUnreadableQueries = 0
+    var loggedRefusedQueries = 0
     /// Why the log cannot be written at present.
     var diskTrouble: SwarmError?
     /// What nodes with expired certificates are to sign, by the moment it was made.
@@ -89,6 +91,7 @@ package actor NodeDriver {
                 try? await Task.sleep(for: Self.repairInterval)
                 _ = await self.network.repair()
                 clinux_trim_heap()
+                clinux_trim_code()
             }
         }
     }
