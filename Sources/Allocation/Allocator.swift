@@ -50,7 +50,8 @@ package struct Allocator {
         }
         let gateway = asked?.gateway.flatMap { IPv4Address($0) } ?? subnet.network.advanced(by: 1)
         let taken = Set(draft.store.networks.sorted.compactMap(\.vni))
-        let vni = (Self.firstVNI...).lazy.first { !taken.contains($0) } ?? Self.firstVNI
+        let free = network.spec.askedVNI.flatMap { taken.contains($0) ? nil : $0 }
+        let vni = free ?? (Self.firstVNI...).lazy.first { !taken.contains($0) } ?? Self.firstVNI
         (network.subnet, network.gateway, network.vni) = (subnet, gateway, vni)
         network.driverState = Driver(
             name: network.spec.driverConfiguration?.name ?? "overlay",

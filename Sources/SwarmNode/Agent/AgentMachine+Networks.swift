@@ -132,8 +132,7 @@ extension AgentMachine {
 
     /// Docker's option names the underlay's packet size, of which an overlay loses what the tunnel adds.
     private func mtu(of network: Network) -> Int {
-        let option = network.spec.driverConfiguration?.options?["com.docker.network.driver.mtu"].flatMap { Int($0) }
-        let asked = option.map { min(max($0, 626), 65_535) - DesiredTunnel.overhead }
+        let asked = network.spec.askedPacketSize.map { $0 - DesiredTunnel.overhead }
         guard facts.dataPathAddress != nil else { return min(asked ?? facts.mtu, facts.mtu) }
         return asked ?? 65_535 - DesiredTunnel.overhead
     }

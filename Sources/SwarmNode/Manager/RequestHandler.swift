@@ -128,6 +128,12 @@ package struct RequestHandler {
         {
             throw Self.rpc(.conflict, "ingress network (\(present.id)) is already present")
         }
+        try spec.validateOptions()
+        if let number = spec.askedVNI, let other = store.networks.sorted.first(where: { $0.vni == number }) {
+            throw SwarmError(
+                .failedPrecondition,
+                "VXLAN identifier \(number) is taken by network \(other.spec.name); choose another")
+        }
         for configuration in spec.ipamOptions?.configs ?? [] {
             guard let text = configuration.subnet, let subnet = IPv4Subnet(text) else { continue }
             for other in store.networks.sorted {
