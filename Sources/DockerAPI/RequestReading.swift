@@ -26,19 +26,45 @@ extension Request {
         do {
             return try JSONDecoder().decode(Value.self, from: Data(bytes))
         } catch let error as DecodingError {
+            // The decoder calls numbers that do not fit the field no JSON, and does not say where.
+            if case .dataCorrupted(let context) = error, context.codingPath.isEmpty,
+                (try? JSONDecoder().decode(WellFormed.self, from: Data(bytes))) != nil
+            {
+                throw SwarmError(
+                    .invalidArgument,
+                    "invalid JSON: a number in it is negative, too large or a fraction where its field takes none")
+            }
             throw SwarmError(.invalidArgument, "invalid JSON: \(Self.words(error))")
         }
     }
 
     private static func words(_ error: DecodingError) -> String {
+        func at(_ path: [any CodingKey], _ words: String) -> String {
+            let path = path.map(\.stringValue).joined(separator: ".")
+            return path.isEmpty ? words : "\(path): \(words)"
+        }
         switch error {
-        case .typeMismatch(_, let context), .valueNotFound(_, let context), .dataCorrupted(let context):
-            let path = context.codingPath.map(\.stringValue).joined(separator: ".")
-            return path.isEmpty ? context.debugDescription : "\(path): \(context.debugDescription)"
+        case .typeMismatch(let type, let context), .valueNotFound(let type, let context):
+            return at(context.codingPath, "expected \(kind(type))")
+        case .dataCorrupted(let context):
+            return context.codingPath.isEmpty
+                ? "the body is no JSON text" : at(context.codingPath, context.debugDescription)
         case .keyNotFound(let key, let context):
             let path = (context.codingPath + [key]).map(\.stringValue).joined(separator: ".")
             return "\(path) is missing"
         @unknown default: return "\(error)"
+        }
+    }
+
+    /// A type in JSON's words.
+    private static func kind(_ type: any Any.Type) -> String {
+        switch type {
+        case is String.Type: "a string"
+        case is Bool.Type: "true or false"
+        case is any BinaryInteger.Type: "a whole number"
+        case is any BinaryFloatingPoint.Type: "a number"
+        case is any RangeReplaceableCollection.Type: "a list"
+        default: "an object"
         }
     }
 
@@ -70,6 +96,11 @@ extension Request {
         }
         return parsed.mapValues(\.values).filter { !$0.value.isEmpty }
     }
+}
+
+/// Any JSON text: only the decoder's reading of it counts.
+private struct WellFormed: Decodable {
+    init(from decoder: any Decoder) throws {}
 }
 
 /// One filter's values in either of the two shapes that clients send.

@@ -103,7 +103,8 @@ extension EngineRoutes {
         }
         asked.forceNewCluster = body.ForceNewCluster ?? false
         asked.availability = body.Availability ?? ""
-        asked.defaultAddressPool = body.DefaultAddrPool ?? []
+        // As Docker does: an empty list, which its client sends, shows no pool; an absent one shows the default.
+        asked.defaultAddressPool = body.DefaultAddrPool ?? ["10.0.0.0/8"]
         for pool in asked.defaultAddressPool where IPv4Subnet(pool) == nil {
             throw SwarmError(.invalidArgument, "invalid CIDR address: \(pool)")
         }

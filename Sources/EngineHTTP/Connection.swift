@@ -34,7 +34,12 @@ final class PartReader: @unchecked Sendable {
     func nextBodyPart() async throws -> ByteBuffer? {
         guard inBody || hijacked else { return nil }
         if let proceed = self.proceed.take() { try await proceed() }
-        if case .body(let bytes)? = try await iterator.next() { return bytes }
+        do {
+            if case .body(let bytes)? = try await iterator.next() { return bytes }
+        } catch is HTTPParserError where inBody {
+            inBody = false
+            throw APIError(.badRequest, "the body of the request is malformed or cut short")
+        }
         inBody = false
         return nil
     }

@@ -81,6 +81,11 @@ refused 'Pool overlaps with other one on this address space' network create -d o
 refused 'invalid CIDR address' network create -d overlay --subnet 300.0.0.0/24 a
 refused 'the kernel routes no such addresses' network create -d overlay --subnet 127.0.0.0/24 a
 refused 'the kernel routes no such addresses' network create -d overlay --subnet 224.0.0.0/24 a
+refused 'must be a packet size of 626 to 65535 bytes' network create -d overlay -o com.docker.network.driver.mtu=7 a
+refused 'must be numbers of 1 to 16777215' network create -d overlay -o com.docker.network.driver.overlay.vxlanid_list=x a
+docker network create -d overlay -o com.docker.network.driver.overlay.vxlanid_list=9000 numbered >/dev/null
+is "the VXLAN identifier asked for" 9000 "$(docker network inspect -f '{{index .Options "com.docker.network.driver.overlay.vxlanid_list"}}' numbered)"
+refused 'VXLAN identifier 9000 is taken by network numbered' network create -d overlay -o com.docker.network.driver.overlay.vxlanid_list=9000 a
 refused 'is in use by service' network rm tiny
 refused 'attempting to demote the last manager' node update --role worker node1
 refused 'This node is already part of a swarm' swarm init
@@ -93,6 +98,16 @@ http() { curl -s -m 10 --unix-socket "$socket" "$@"; }
 status() { http -o /dev/null -w '%{http_code}' "$@"; }
 is "no JSON" 400 "$(status -X POST -H 'Content-Type: application/json' -d '{"Name":' http://d/services/create)"
 is "a number for a name" 400 "$(status -X POST -H 'Content-Type: application/json' -d '{"Name":7}' http://d/services/create)"
+says() { http "$@" | sed 's/.*"message":"\(.*\)"}.*/\1/'; }
+create=(-X POST -H 'Content-Type: application/json' http://d/services/create)
+is "a number for a name, in words" "invalid JSON: Name: expected a string" "$(says "${create[@]}" -d '{"Name":7}')"
+is "half a text, in words" "invalid JSON: the body is no JSON text" "$(says "${create[@]}" -d '{"Name":')"
+is "fewer replicas than none" "invalid JSON: a number in it is negative, too large or a fraction where its field takes none" \
+  "$(says "${create[@]}" -d '{"Name":"a","Mode":{"Replicated":{"Replicas":-1}}}')"
+# raw BYTES: the status of a request sent as it is, whose sender then goes.
+raw() { printf "POST /services/create HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\n$1" | socat -t 5 - UNIX-CONNECT:"$socket" | sed -n '1s/HTTP.1.1 \([0-9]*\).*/\1/p'; }
+is "a chunk of no size" 400 "$(raw 'Transfer-Encoding: chunked\r\n\r\nzz\r\n{}')"
+is "a body cut short" 400 "$(raw 'Content-Length: 50\r\n\r\n{}')"
 is "text" 400 "$(status -X POST -H 'Content-Type: text/plain' -d '{}' http://d/services/create)"
 is "no version" 400 "$(status -X POST -H 'Content-Type: application/json' -d '{}' http://d/services/full/update)"
 is "an unknown path" 404 "$(status http://d/nosuch)"
