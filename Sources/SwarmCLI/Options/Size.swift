@@ -98,6 +98,8 @@ extension Timestamp {
     package var goDescription: String {
         description.replacing("T", with: " ").replacing("Z", with: " +0000 UTC")
     }
+    /// As the stock client's `inspect --pretty` has it, in small letters.
+    package var prettyDescription: String { goDescription.lowercased() }
 }
 
 /// How long ago something was, in Docker's rounding.

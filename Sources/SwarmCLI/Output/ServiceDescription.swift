@@ -1,3 +1,4 @@
+package import SwarmCore
 package import SwarmModel
 
 /// `service inspect --pretty`.
@@ -6,8 +7,10 @@ package struct ServiceDescription: Sendable {
     /// Networks by identifier.
     package var networkNames: [String: String]
 
-    package init(service: Service, networkNames: [String: String]) {
-        (self.service, self.networkNames) = (service, networkNames)
+    private var now: Timestamp
+
+    package init(service: Service, networkNames: [String: String], now: Timestamp) {
+        (self.service, self.networkNames, self.now) = (service, networkNames, now)
     }
 
     private var spec: ServiceSpec { service.spec }
@@ -25,7 +28,7 @@ package struct ServiceDescription: Sendable {
             lines += rollout("RollbackConfig", "On rollback failure", config)
         }
         lines += containerLines + mounts + files + resources + networks + endpoint + health
-        return lines.joined(separator: "\n") + "\n"
+        return lines.joined(separator: "\n") + "\n\n"
     }
 
     private var mode: [String] {
@@ -44,8 +47,10 @@ package struct ServiceDescription: Sendable {
     private var updateStatus: [String] {
         guard let status = service.updateStatus, let state = status.state, !state.isEmpty else { return [] }
         var lines = ["UpdateStatus:", " State:\t\t\(state)"]
-        if let time = status.startedAt { lines.append(" Started:\t\(time)") }
-        if let time = status.completedAt { lines.append(" Completed:\t\(time)") }
+        if let time = status.startedAt { lines.append(" Started:\t\(Age.text(now - time)) ago") }
+        if state == "completed", let time = status.completedAt {
+            lines.append(" Completed:\t\(Age.text(now - time)) ago")
+        }
         lines.append(" Message:\t\(status.message ?? "")")
         return lines
     }
@@ -58,7 +63,7 @@ package struct ServiceDescription: Sendable {
         }
         let preferences = (placement.preferences ?? []).compactMap { $0.spread?.spreadDescriptor }
         if !preferences.isEmpty {
-            lines.append(" Preferences:\t[\(preferences.map { "spread=\($0)" }.joined(separator: " "))]")
+            lines.append(" Preferences:   [\(preferences.map { "spread=\($0)" }.joined(separator: " "))]")
         }
         if let limit = placement.maxReplicas, limit > 0 { lines.append(" Max Replicas Per Node:   \(limit)") }
         return lines
@@ -78,25 +83,26 @@ package struct ServiceDescription: Sendable {
         return lines
     }
 
+    /// With the stock client's spaces, whose scripts may look for them.
     private var containerLines: [String] {
         var lines = ["ContainerSpec:", " Image:\t\t\(container.image ?? "")"]
-        func add(_ title: String, _ words: [String]?) {
-            if let words, !words.isEmpty { lines.append(" \(title):\t\t\(words.joined(separator: " "))") }
-        }
-        add("Args", container.args)
-        add("Entrypoint", container.command)
-        add("Env", container.env)
-        if let dir = container.dir { lines.append(" Dir:\t\t\(dir)") }
-        if let user = container.user { lines.append(" User:\t\t\(user)") }
+        if let args = container.args, !args.isEmpty { lines.append(" Args:\t\t\(args.joined(separator: " ")) ") }
+        if let env = container.env, !env.isEmpty { lines.append(" Env:\t\t\(env.joined(separator: " ")) ") }
+        if let dir = container.dir, !dir.isEmpty { lines.append(" Dir:\t\t\(dir)") }
         if let initProcess = container.initProcess { lines.append(" Init:\t\t\(initProcess)") }
-        if let names = container.dnsConfig {
-            add("Nameservers", names.nameservers)
-            add("DNS Search", names.search)
+        if let user = container.user, !user.isEmpty { lines.append(" User: \(user)") }
+        let added = container.capabilityAdd ?? [], dropped = container.capabilityDrop ?? []
+        if !added.isEmpty || !dropped.isEmpty { lines.append("Capabilities:") }
+        if !added.isEmpty { lines.append(" Add: \(added.joined(separator: ", "))") }
+        if !dropped.isEmpty { lines.append(" Drop: \(dropped.joined(separator: ", "))") }
+        if let sysctls = container.sysctls, !sysctls.isEmpty {
+            lines.append("SysCtls:")
+            lines += sysctls.sorted { $0.key < $1.key }.map { " \($0.key): \($0.value)" }
         }
-        if let add = container.capabilityAdd {
-            lines.append("Capabilities:"); lines.append(" Add: \(add.joined(separator: ", "))")
+        if let ulimits = container.ulimits, !ulimits.isEmpty {
+            lines.append("Ulimits:")
+            lines += ulimits.map { " \($0.name): \($0.soft):\($0.hard)" }
         }
-        if let drop = container.capabilityDrop { lines.append(" Drop: \(drop.joined(separator: ", "))") }
         return lines
     }
 
@@ -130,8 +136,9 @@ package struct ServiceDescription: Sendable {
             let options = (driver.options ?? [:]).sorted { $0.key < $1.key }
             if !options.isEmpty {
                 lines.append(" LogOpts:")
-                lines += options.map { "  \($0.key):\t\($0.value)" }
+                lines += options.map { "  \($0.key):       \($0.value)" }
             }
+            lines.append("")
         }
         return lines
     }
@@ -172,6 +179,7 @@ package struct ServiceDescription: Sendable {
                     "  PublishMode = \(port.publishMode ?? "ingress")",
                 ]
             }
+            lines[lines.count - 1] += " "
         }
         return lines
     }
@@ -179,10 +187,10 @@ package struct ServiceDescription: Sendable {
     private var health: [String] {
         guard let health = container.healthcheck else { return [] }
         return [
-            "Healthcheck:", " Interval = \(GoDuration.format(health.interval ?? 0))",
-            " Retries = \(health.retries ?? 0)",
-            " StartPeriod =\t\(GoDuration.format(health.startPeriod ?? 0))",
-            " Timeout =\t\(GoDuration.format(health.timeout ?? 0))", " Tests:",
-        ] + (health.test ?? []).map { "\t Test = \($0)" }
+            " Healthcheck:", "  Interval = \(GoDuration.format(health.interval ?? 0))",
+            "  Retries = \(health.retries ?? 0)",
+            "  StartPeriod =\t\(GoDuration.format(health.startPeriod ?? 0))",
+            "  Timeout =\t\(GoDuration.format(health.timeout ?? 0))", "  Tests:",
+        ] + [(health.test ?? []).map { "\t Test = \($0)" }.joined(separator: "\n") + " "]
     }
 }

@@ -66,24 +66,36 @@ enum FileVerbs {
             }
             for argument in invocation.arguments {
                 let object: Secret = try await invocation.client.get("/\(kind)s/" + argument)
-                invocation.console.write(pretty(object, showsData: kind == "config"))
+                invocation.console.write(kind == "config" ? prettyConfig(object) : prettySecret(object))
             }
         }
     }
 
-    static func pretty(_ object: Secret, showsData: Bool) -> String {
-        var lines = ["ID:              \(object.id)", "Name:            \(object.spec.name)"]
-        let labels = (object.spec.labels ?? [:]).sorted { $0.key < $1.key }
-        lines.append(
-            "Labels:"
-                + (labels.isEmpty
-                    ? "" : "\n" + labels.map { " - \($0.key)=\($0.value)" }.joined(separator: "\n")))
-        if let driver = object.spec.driver?.name { lines.append("Driver:          \(driver)") }
-        lines += ["Created at:      \(object.createdAt)", "Updated at:      \(object.updatedAt)"]
-        if showsData, let text = object.spec.data, let data = Data(base64Encoded: text) {
-            lines += ["Data:", String(decoding: data, as: UTF8.self)]
-        }
+    /// With the stock client's columns, which differ between the two.
+    static func prettySecret(_ object: Secret) -> String {
+        let lines =
+            ["ID:              \(object.id)", "Name:              \(object.spec.name)"] + labels(object) + [
+                "Driver:            \(object.spec.driver?.name ?? "")",
+                "Created at:        \(object.createdAt.prettyDescription)",
+                "Updated at:        \(object.updatedAt.prettyDescription)",
+            ]
         return lines.joined(separator: "\n") + "\n"
+    }
+
+    static func prettyConfig(_ object: Secret) -> String {
+        var lines = ["ID:\t\t\t\(object.id)", "Name:\t\t\t\(object.spec.name)"] + labels(object)
+        lines += [
+            "Created at:            \t\(object.createdAt.prettyDescription)",
+            "Updated at:            \t\(object.updatedAt.prettyDescription)", "Data:",
+        ]
+        let data = object.spec.data.flatMap { Data(base64Encoded: $0) } ?? Data()
+        return (lines + [String(decoding: data, as: UTF8.self)]).joined(separator: "\n") + "\n"
+    }
+
+    private static func labels(_ object: Secret) -> [String] {
+        let labels = object.spec.labels ?? [:]
+        guard !labels.isEmpty else { return [] }
+        return ["Labels:"] + labels.sorted { $0.key < $1.key }.map { " - \($0.key)=\($0.value)" }
     }
 
     private static func list(_ kind: String) -> Command {

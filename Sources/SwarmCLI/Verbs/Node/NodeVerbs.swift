@@ -190,7 +190,7 @@ package enum NodeDescriptionText {
         let description = node.description
         lines += [
             "Hostname:              \t\(description.hostname ?? "")",
-            "Joined at:             \t\(node.createdAt)", "Status:",
+            "Joined at:             \t\(node.createdAt.prettyDescription)", "Status:",
             " State:\t\t\t\(TaskListing.capitalized(node.status.state))",
         ]
         if let message = node.status.message, !message.isEmpty { lines.append(" Message:\t\t\(message)") }

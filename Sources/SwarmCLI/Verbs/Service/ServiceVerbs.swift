@@ -49,9 +49,12 @@ enum ServiceVerbs {
             for target in service.spec.attachments.compactMap(\.target) {
                 names[target] = try await invocation.client.network(target, scope: "swarm").name
             }
-            texts.append(ServiceDescription(service: service, networkNames: names).text)
+            texts.append(
+                ServiceDescription(
+                    service: service, networkNames: names, now: Timestamp(nanoseconds: WallClock.nanoseconds)
+                ).text)
         }
-        invocation.console.write(texts.joined(separator: "\n\n"))
+        invocation.console.write(texts.joined())
     }
 
     static let rollback = Command(

@@ -170,8 +170,10 @@ package enum SystemText {
         let spec = cluster["Spec"]
         func duration(_ value: JSONValue?) -> String { Age.text(.nanoseconds(value?.integer ?? 0)) }
         let pools = (cluster["DefaultAddrPool"]?.elements ?? []).compactMap(\.text).joined(separator: "  ")
-        return [
-            "  Default Address Pool: \(pools)", "  SubnetSize: \(cluster["SubnetSize"]?.integer ?? 24)",
+        let addresses =
+            pools.isEmpty
+            ? [] : ["  Default Address Pool: \(pools)  ", "  SubnetSize: \(cluster["SubnetSize"]?.integer ?? 24)"]
+        return addresses + [
             "  Data Path Port: \(cluster["DataPathPort"]?.integer ?? 4789)", "  Orchestration:",
             "   Task History Retention Limit: \(spec?["Orchestration"]?["TaskHistoryRetentionLimit"]?.integer ?? 5)",
             "  Raft:", "   Snapshot Interval: \(spec?["Raft"]?["SnapshotInterval"]?.integer ?? 0)",
