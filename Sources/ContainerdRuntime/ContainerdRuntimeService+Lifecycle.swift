@@ -17,7 +17,11 @@ extension ContainerdRuntimeService {
         guard creating.insert(request.id).inserted else {
             throw SwarmError(.conflict, "container \(request.id) is being created already")
         }
-        defer { creating.remove(request.id) }
+        volumesOfUnmade[request.id] = (request.spec.mounts ?? []).compactMap(\.source)
+        defer {
+            creating.remove(request.id)
+            volumesOfUnmade[request.id] = nil
+        }
         do throws(SwarmError) {
             try RequestCheck.check(request, processors: sysconf(Int32(_SC_NPROCESSORS_ONLN)))
             try await make(request)

@@ -30,8 +30,9 @@ extension ContainerdRuntimeService {
             case "bind": mounts.append(try bindMount(mount, target))
             case "tmpfs": mounts.append(Self.temporaryMount(mount, target))
             case "volume":
-                let name = mount.source.flatMap { $0.isEmpty ? nil : $0 } ?? anonymousName(target)
-                mounts.append(try volumeMount(name, mount, target, lower: lower))
+                let named = mount.source.flatMap { $0.isEmpty ? nil : $0 }
+                let name = named ?? anonymousName(target)
+                mounts.append(try volumeMount(name, isAnonymous: named == nil, mount, target, lower: lower))
             case let type:
                 throw SwarmError(
                     .invalidArgument, "invalid mount config for type \"\(type)\": not supported here")
@@ -39,7 +40,7 @@ extension ContainerdRuntimeService {
         }
         let taken = Set(mounts.map(\.specification.destination))
         for target in (image.volumes ?? [:]).keys.sorted() where !taken.contains(target) {
-            mounts.append(try volumeMount(anonymousName(target), Mount(), target, lower: lower))
+            mounts.append(try volumeMount(anonymousName(target), isAnonymous: true, Mount(), target, lower: lower))
         }
         for (index, file) in request.files.enumerated() {
             let source = secretDirectory(of: request.id) + "/\(index)"

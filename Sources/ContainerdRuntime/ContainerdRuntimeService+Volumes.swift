@@ -7,13 +7,18 @@ import SwarmModel
 /// Volumes of this node: directories, made on first use, that may be mounts of something else.
 extension ContainerdRuntimeService {
     func volumeMount(
-        _ name: String, _ mount: Mount, _ target: String, lower: [String]
+        _ name: String, isAnonymous: Bool = false, _ mount: Mount, _ target: String, lower: [String]
     ) throws(SwarmError) -> ResolvedMount {
         let options = try Self.checkVolume(name, mount)
         let data = volumeDirectory + "/" + name + "/_data"
         let isNew = !FileManager.default.fileExists(atPath: data)
         try makeDirectory(data)
-        if isNew, let options { try write(options, of: name) }
+        if isNew {
+            let labels = isAnonymous ? [VolumeRecord.anonymousLabel: ""] : mount.volumeOptions?.labels ?? [:]
+            let given = mount.volumeOptions?.driverConfig?.options ?? [:]
+            try write(VolumeRecord(labels: labels, options: given), of: name)
+            if let options { try write(options, of: name) }
+        }
         if let options = storedOptions(of: name) {
             try options.mount(on: data)
         } else if isNew && mount.volumeOptions?.noCopy != true {
@@ -31,6 +36,11 @@ extension ContainerdRuntimeService {
     private static func checkVolume(
         _ name: String, _ mount: Mount
     ) throws(SwarmError) -> LocalVolumeOptions? {
+        try checkVolume(name, mount.volumeOptions?.driverConfig)
+    }
+
+    /// - Throws: Docker's words for names, drivers and options that the local driver does not take.
+    static func checkVolume(_ name: String, _ driver: Driver?) throws(SwarmError) -> LocalVolumeOptions? {
         let isPlain =
             !name.isEmpty
             && name.utf8.allSatisfy { byte in
@@ -43,21 +53,29 @@ extension ContainerdRuntimeService {
                 "create \(name): \"\(name)\" includes invalid characters for a local volume name, only "
                     + "\"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed")
         }
-        if let driver = mount.volumeOptions?.driverConfig?.name, !driver.isEmpty, driver != "local" {
+        if let driver = driver?.name, !driver.isEmpty, driver != "local" {
             throw SwarmError(.notFound, "create \(name): plugin \"\(driver)\" not found: only local volumes are here")
         }
-        return try LocalVolumeOptions(mount.volumeOptions?.driverConfig?.options ?? [:], volume: name)
+        return try LocalVolumeOptions(driver?.options ?? [:], volume: name)
     }
 
     // MARK: Volumes that are mounts
 
-    private func optionsFile(of name: String) -> String { volumeDirectory + "/" + name + "/opts.json" }
+    func optionsFile(of name: String) -> String { volumeDirectory + "/" + name + "/opts.json" }
 
-    private func write(_ options: LocalVolumeOptions, of name: String) throws(SwarmError) {
+    func write(_ options: LocalVolumeOptions, of name: String) throws(SwarmError) {
+        try write(options, to: optionsFile(of: name))
+    }
+
+    func write(_ record: VolumeRecord, of name: String) throws(SwarmError) {
+        try write(record, to: volumeDirectory + "/" + name + "/volume.json")
+    }
+
+    private func write(_ value: some Encodable, to path: String) throws(SwarmError) {
         do {
-            try JSONEncoder().encode(options).write(to: URL(filePath: optionsFile(of: name)), options: .atomic)
+            try JSONEncoder().encode(value).write(to: URL(filePath: path), options: .atomic)
         } catch {
-            throw SwarmError(.resourceExhausted, "cannot write \(optionsFile(of: name))", cause: "\(error)")
+            throw SwarmError(.resourceExhausted, "cannot write \(path)", cause: "\(error)")
         }
     }
 

@@ -58,6 +58,8 @@ package actor ContainerdRuntimeService {
     var watches: [String: HealthWatch] = [:]
     /// Containers that are being made and have no record yet.
     var creating: Set<String> = []
+    /// The volumes they are given, by container.
+    var volumesOfUnmade: [String: [String]] = [:]
     /// Containers that are being started.
     var starting: Set<String> = []
     /// Containers whose task containerd is being asked to delete, and by how many.

@@ -25,6 +25,7 @@ package struct EngineRoutes: Sendable {
         routes.addFiles(&router)
         routes.addContainers(&router)
         routes.addImages(&router)
+        routes.addVolumes(&router)
         return router
     }
 
@@ -63,7 +64,6 @@ package struct EngineRoutes: Sendable {
         router.on(.GET, "/info") { _ in try Self.json(await info()) }
         router.on(.GET, "/events") { try await events($0) }
         router.on(.GET, "/plugins") { _ in try Self.json([String]()) }
-        router.on(.GET, "/volumes") { _ in try Self.json(["Volumes": [], "Warnings": nil] as JSONDocument) }
     }
 
     private func version() -> JSONDocument {

@@ -80,7 +80,11 @@ package protocol VolumeStore: Sendable {
     func volumes() async throws(SwarmError) -> [VolumeInfo]
     func createVolume(_ name: String?, driver: Driver?, labels: [String: String]) async throws(SwarmError)
         -> VolumeInfo
+    func volume(_ name: String) async throws(SwarmError) -> VolumeInfo
+    /// - Throws: `.conflict` while a container has it.
     func removeVolume(_ name: String, force: Bool) async throws(SwarmError)
+    /// Identifiers of the containers that have the volume.
+    func volumeUsers(_ name: String) async -> [String]
 }
 
 /// All that the runtime needs to know to create a task's container; everything in it is resolved and

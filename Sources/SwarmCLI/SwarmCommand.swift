@@ -13,7 +13,7 @@ package enum SwarmCommand {
             "swarmctl", "Manage a swarm of container hosts",
             children: [
                 ServiceVerbs.command, NodeVerbs.command, SwarmVerbs.command, NetworkVerbs.command,
-                ImageVerbs.command,
+                ImageVerbs.command, VolumeVerbs.command,
                 ContainerVerbs.command, TaskVerbs.command, FileVerbs.secrets, FileVerbs.configs,
                 SystemVerbs.version,
                 SystemVerbs.info, SystemVerbs.events, TaskVerbs.processID, ContainerVerbs.list.named("ps"),

@@ -22,7 +22,7 @@ package enum Identifier {
         (0..<4).map { _ in hexadecimal(generator.next() as UInt64) }.joined()
     }
 
-    static func hexadecimal(_ value: UInt64) -> String {
+    package static func hexadecimal(_ value: UInt64) -> String {
         let text = String(value, radix: 16)
         return String(repeating: "0", count: 16 - text.count) + text
     }

@@ -53,6 +53,7 @@ extension NodeDriver: ControlPlane {
 
     package func events(since: Timestamp?) -> AsyncStream<SwarmEvent> { hub.events(since: since) }
     package nonisolated var runtime: any ContainerRuntime { service }
+    package nonisolated var volumes: any VolumeStore { service }
     package nonisolated var images: any ImageStore { LocalImages.make(service) }
     package nonisolated func now() -> Timestamp { SystemClock.timestamp() }
     package func publish(_ event: SwarmEvent) { hub.publish(event) }

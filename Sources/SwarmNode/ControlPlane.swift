@@ -174,6 +174,7 @@ package protocol ControlPlane: Sendable {
     var facts: NodeFacts { get }
     var runtime: any ContainerRuntime { get }
     var images: any ImageStore { get }
+    var volumes: any VolumeStore { get }
     func now() -> Timestamp
     /// Tells local observers (`GET /events`) of something that happened on this node.
     func publish(_ event: SwarmEvent) async

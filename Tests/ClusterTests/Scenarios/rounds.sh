@@ -65,4 +65,4 @@ cluster logs 1 | grep "network repaired" && fail "repairs in ordinary work"
 # The allocator and the caches have seen everything by round 60.
 early=$(lowest 60 130) late=$(lowest $((rounds - 70)) "$rounds")
 echo "anonymous memory, least: $early KiB in rounds 61 to 130, $late KiB in the last 70 of $rounds"
-[ "$late" -le $((early + 4096)) ] || fail "memory grew from $early to $late KiB"
+[ "$late" -le $((early + 6144)) ] || fail "memory grew from $early to $late KiB"
