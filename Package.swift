@@ -107,7 +107,7 @@ let modules: [Module] = [
             "Execution", "Allocation", "Persistence", "ContainerdRuntime", "LinuxNetwork", "DNSServer",
             "EngineHTTP", "DockerAPI", "CLinux",
         ],
-        nio + [logging]),
+        nio + [nioSSL, logging]),
     Module("SwarmClient", .adapter, ["SwarmCore", "SwarmModel"], nio + [nioHTTP, nioSSL, httpClient]),
     Module("SwarmCLI", .adapter, ["SwarmCore", "SwarmModel", "SwarmClient", "GoTemplate"], nio + [nioHTTP]),
     Module("simulate", .tool, ["Simulation"]),

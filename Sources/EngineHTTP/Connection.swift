@@ -84,6 +84,8 @@ struct Connection: Sendable {
     let router: Router
     let peer: Peer
     let presence: PeerPresence
+    let guardian: Guardian
+    let patience: Scheduled<Void>?
 
     func run(_ channel: Wire) async throws {
         try await channel.executeThenClose { inbound in
@@ -91,6 +93,12 @@ struct Connection: Sendable {
             let parts = PartReader(inbound)
             var posted = 0
             while !presence.isDraining, let head = try await parts.nextHead() {
+                patience?.cancel()
+                if let refusal = guardian.refusal(of: head) {
+                    let answer = Response.error(.forbidden, refusal)
+                    guard try await send(answer, to: head, parts, outbound, &posted) else { break }
+                    continue
+                }
                 if head.headers.first(name: "expect")?.lowercased() == "100-continue" {
                     parts.expectContinue { try await outbound.send(.proceed) }
                 }

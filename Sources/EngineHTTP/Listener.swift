@@ -15,16 +15,18 @@ package struct Listener: Sendable {
 
     let address: Address
     let tls: NIOSSLContext?
+    let guardian: Guardian
     let router: Router
     let encoder: ResponseEncoder
     let logger: Logger
 
     package init(
-        _ address: Address, tls: NIOSSLContext? = nil, router: Router, commonHeaders: [(String, String)],
-        logger: Logger
+        _ address: Address, tls: NIOSSLContext? = nil, guardian: Guardian = .none, router: Router,
+        commonHeaders: [(String, String)], logger: Logger
     ) {
         self.address = address
         self.tls = tls
+        self.guardian = guardian
         self.router = router
         encoder = ResponseEncoder(common: commonHeaders)
         self.logger = logger
@@ -36,7 +38,14 @@ package struct Listener: Sendable {
         let wire: Connection.Wire
         let peer: Peer
         let presence: PeerPresence
+        /// Closes the connection of a client that asks nothing.
+        let patience: Scheduled<Void>?
     }
+
+    /// Connections that one listener has at a time. More would take descriptors that containers need.
+    static let connectionsMax = 4096
+    /// How long a client from the network may take for its handshake and its first request's head.
+    static let patience = TimeAmount.seconds(30)
 
     /// Serves until the task is cancelled; then accepts no more, ends streams, lets running requests finish.
     ///
@@ -62,6 +71,13 @@ package struct Listener: Sendable {
                 do {
                     try await server.executeThenClose { accepted in
                         for try await connection in accepted {
+                            guard connections.count < Self.connectionsMax else {
+                                logger.warning(
+                                    "a client was turned away: too many connections",
+                                    metadata: ["connections.max": "\(Self.connectionsMax)"])
+                                connection.wire.channel.close(promise: nil)
+                                continue
+                            }
                             let key = connections.add(connection.wire.channel)
                             group.addTask {
                                 await serve(connection)
@@ -76,7 +92,9 @@ package struct Listener: Sendable {
     }
 
     private func serve(_ accepted: Accepted) async {
-        let connection = Connection(router: router, peer: accepted.peer, presence: accepted.presence)
+        let connection = Connection(
+            router: router, peer: accepted.peer, presence: accepted.presence, guardian: guardian,
+            patience: accepted.patience)
         do {
             try await connection.run(accepted.wire)
         } catch {
@@ -116,7 +134,11 @@ package struct Listener: Sendable {
             let wire = try Connection.Wire(
                 wrappingChannelSynchronously: channel,
                 configuration: .init(isOutboundHalfClosureEnabled: false))
-            return Accepted(wire: wire, peer: try Peer(of: channel), presence: presence)
+            var patience: Scheduled<Void>?
+            if case .tcp = address {
+                patience = channel.eventLoop.scheduleTask(in: Self.patience) { channel.close(promise: nil) }
+            }
+            return Accepted(wire: wire, peer: try Peer(of: channel), presence: presence, patience: patience)
         }
     }
 }
@@ -141,6 +163,8 @@ private final class Connections: Sendable {
         if isDraining { end(channel) }
         return key
     }
+
+    var count: Int { state.withLock { $0.channels.count } }
 
     func remove(_ key: Int) { state.withLock { $0.channels[key] = nil } }
 

@@ -29,6 +29,10 @@ package enum SwarmCommand {
                 "host", short: "H", .string, "Daemon socket to connect to",
                 default: "\"\(EngineHost.standard)\""),
             Flag("debug", short: "D", .bool, "Print the causes of errors"),
+            Flag("tls", .bool, "Use TLS; implied by --tlsverify"),
+            Flag("tlscacert", .string, "Trust certs signed only by this CA"),
+            Flag("tlscert", .string, "Path to TLS certificate file"),
+            Flag("tlskey", .string, "Path to TLS key file"), Flag("tlsverify", .bool, "Use TLS and verify the remote"),
             Flag("version", short: "v", .bool, "Print version information and quit"),
         ]
         return root
@@ -93,7 +97,9 @@ package enum SwarmCommand {
         }
         let address = [global.text("host"), environment["SWARM_HOST"], environment["DOCKER_HOST"]]
             .compactMap { $0 }.first { !$0.isEmpty }
-        let client = EngineClient(host: try EngineHost(address ?? EngineHost.standard))
+        let host = try EngineHost(
+            address ?? EngineHost.standard, security: TLSFlags.security(global, environment, address))
+        let client = try EngineClient(host: host)
         let invocation = Invocation(
             path: path, flags: parsed, arguments: parsed.arguments, client: client, console: console,
             environment: environment)

@@ -18,13 +18,15 @@ package final class EngineClient: Sendable {
     package let host: EngineHost
     private let http: HTTPClient
 
-    package init(host: EngineHost) {
+    /// - Throws: `.invalidArgument` when a file of the host's TLS cannot be used.
+    package init(host: EngineHost) throws(SwarmError) {
         self.host = host
         var configuration = HTTPClient.Configuration()
         configuration.timeout.connect = .seconds(Self.connectTimeoutSeconds)
         // A daemon that is not there is reported at once instead of being tried again in the background.
         configuration.connectionPool.retryConnectionEstablishment = false
         configuration.redirectConfiguration = .disallow
+        configuration.tlsConfiguration = try host.security?.configuration()
         http = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
     }
 

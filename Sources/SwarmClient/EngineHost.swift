@@ -9,16 +9,18 @@ package struct EngineHost: Sendable, Equatable, CustomStringConvertible {
 
     /// Where swarmd listens unless told otherwise.
     package static let standard = "unix:///run/swarmd.sock"
-    /// Docker's port for an API without TLS.
-    static let defaultPort = 2375
+    /// Docker's ports for an API without TLS and with it.
+    static let (defaultPort, securePort) = (2375, 2376)
 
     package var transport: Transport
     /// As the user wrote it.
     package var description: String
+    /// What to speak TLS with; nil speaks none.
+    package var security: EngineSecurity?
 
     /// Accepts `unix:///path`, `tcp://host[:port]` and `http://host[:port]`.
-    package init(_ text: String) throws(SwarmError) {
-        description = text
+    package init(_ text: String, security: EngineSecurity? = nil) throws(SwarmError) {
+        (description, self.security) = (text, security)
         guard let separator = text.firstRange(of: "://") else {
             throw SwarmError(
                 .invalidArgument,
@@ -30,7 +32,7 @@ package struct EngineHost: Sendable, Equatable, CustomStringConvertible {
         case "tcp", "http":
             let authority = rest.split(separator: "/", maxSplits: 1).first.map(String.init) ?? ""
             let parts = authority.split(separator: ":", maxSplits: 1)
-            let port = parts.count == 2 ? Int(parts[1]) : Self.defaultPort
+            let port = parts.count == 2 ? Int(parts[1]) : security == nil ? Self.defaultPort : Self.securePort
             guard let host = parts.first, let port, (1...65_535).contains(port) else {
                 throw SwarmError(.invalidArgument, "invalid bind address format: \(text)")
             }
@@ -46,7 +48,7 @@ package struct EngineHost: Sendable, Equatable, CustomStringConvertible {
     func url(_ target: String) -> String {
         switch transport {
         case .unix(let path): "http+unix://\(PercentCoding.encode(path, keeping: ""))\(target)"
-        case .tcp(let host, let port): "http://\(host):\(port)\(target)"
+        case .tcp(let host, let port): "\(security == nil ? "http" : "https")://\(host):\(port)\(target)"
         }
     }
 }

@@ -1,5 +1,6 @@
 package import NIOCore
 import NIOPosix
+import NIOSSL
 import SwarmCore
 
 /// A connection that the engine hands over as a raw stream of bytes in both directions.
@@ -41,9 +42,16 @@ package struct ExecConnection: Sendable {
     private static func connect(_ host: EngineHost) async throws -> Channel {
         let bootstrap = ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .channelOption(.allowRemoteHalfClosure, value: true)
+        let security = try host.security.map { try NIOSSLContext(configuration: $0.configuration()) }
         @Sendable func wrap(_ channel: any NIOCore.Channel) -> EventLoopFuture<Channel> {
             channel.eventLoop.makeCompletedFuture {
-                try Channel(
+                if let security, case .tcp(let name, _) = host.transport {
+                    // Addresses are checked against the certificate without being sent as a name (RFC 6066, section 3).
+                    let isName = (try? SocketAddress(ipAddress: name, port: 0)) == nil
+                    let handler = try NIOSSLClientHandler(context: security, serverHostname: isName ? name : nil)
+                    try channel.pipeline.syncOperations.addHandler(handler)
+                }
+                return try Channel(
                     wrappingChannelSynchronously: channel,
                     configuration: .init(isOutboundHalfClosureEnabled: true))
             }

@@ -50,11 +50,15 @@ package enum Daemon {
             ("Api-Version", EngineRoutes.maximumVersion.description), ("Ostype", "linux"),
             ("Server", "Docker/\(MachineFacts.version) (linux)"), ("Docker-Experimental", "false"),
         ]
-        let listener = Listener(
-            .unix(path: configuration.socketPath, mode: 0o660, group: nil),
-            router: EngineRoutes.router(driver),
-            commonHeaders: headers, logger: logger)
-        let serving = Task { try await listener.run() }
+        let router = EngineRoutes.router(driver)
+        let listeners = try APIListeners(configuration).make(router, headers, logger)
+        let serving = Task {
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for listener in listeners { group.addTask { try await listener.run() } }
+                // One address that cannot be served ends the daemon, with its name in the error.
+                try await group.waitForAll()
+            }
+        }
         let stop = Task {
             await DaemonProcess.stopSignal()
             logger.info("stopping; containers go on")

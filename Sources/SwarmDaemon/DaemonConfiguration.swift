@@ -7,7 +7,10 @@ package import SwarmCore
 package struct DaemonConfiguration: Sendable, Equatable {
     package var dataDirectory = "/var/lib/swarmd"
     package var runDirectory = "/run/swarmd"
-    package var host = "unix:///run/swarmd.sock"
+    /// Where the API is served, as they were given.
+    package var hosts = ["unix:///run/swarmd.sock"]
+    /// What `tcp://` addresses need.
+    package var tls = APISecurity()
     /// A containerd that is there already; nil runs one of our own.
     package var containerdSocket: String?
     package var cgroupParent = "/swarmd"
@@ -26,9 +29,13 @@ package struct DaemonConfiguration: Sendable, Equatable {
     /// Keys as the environment and the file name them; flags are the same in lower case with dashes.
     private static let keys = [
         "DATA_DIR", "RUN_DIR", "HOST", "CONTAINERD", "CGROUP_PARENT", "LOG_LEVEL", "INSECURE_REGISTRY",
-        "GOSSIP_PORT",
-        "GOSSIP_PROFILE",
+        "GOSSIP_PORT", "GOSSIP_PROFILE", "TLSVERIFY", "TLSCACERT", "TLSCERT", "TLSKEY", "INSECURE_TCP",
     ]
+    /// Flags that need no value.
+    private static let switches: Set = ["--tlsverify", "--insecure-tcp"]
+
+    /// Where `hosts` comes from: values of one place add up, and replace those of a place that comes later.
+    private var hostsPlace = ""
 
     /// - Throws: `.invalidArgument` with the name of a key that is not known.
     package init(
@@ -59,24 +66,38 @@ package struct DaemonConfiguration: Sendable, Equatable {
                 removesEverything = true
                 continue
             }
+            if Self.switches.contains(flag) {
+                try set(Self.key(flag.dropFirst(2)), "true", "the command line")
+                continue
+            }
             let parts = flag.dropFirst(2).split(
                 separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            let name = parts[0].uppercased().replacing("-", with: "_")
+            let name = Self.key(parts[0])
             guard let value = parts.count == 2 ? String(parts[1]) : rest.popFirst() else {
                 throw SwarmError(.invalidArgument, "\(flag) needs a value")
             }
             try set(name, value, "the command line")
         }
-        guard host.hasPrefix("unix://") else {
-            throw SwarmError(.invalidArgument, "host \(host): only unix:// sockets are served")
-        }
+        _ = try addresses()
     }
+
+    private static func key(_ flag: some StringProtocol) -> String { flag.uppercased().replacing("-", with: "_") }
 
     private mutating func set(_ key: String, _ value: String, _ place: String) throws(SwarmError) {
         switch key {
         case "DATA_DIR": dataDirectory = value
         case "RUN_DIR": runDirectory = value
-        case "HOST": host = value
+        case "HOST":
+            // All lines of the file are one place.
+            let source = place.split(separator: ",").first.map(String.init) ?? place
+            if hostsPlace != source { hosts = [] }
+            hostsPlace = source
+            hosts += value.split(separator: ",").map(String.init)
+        case "TLSCACERT": tls.authority = value
+        case "TLSCERT": tls.certificate = value
+        case "TLSKEY": tls.key = value
+        case "TLSVERIFY": tls.isOn = try Self.isOn(value, key, place)
+        case "INSECURE_TCP": tls.allowsPlain = try Self.isOn(value, key, place)
         case "CONTAINERD": containerdSocket = value.isEmpty ? nil : value
         case "CGROUP_PARENT": cgroupParent = value
         case "LOG_LEVEL": logLevel = value
@@ -101,7 +122,78 @@ package struct DaemonConfiguration: Sendable, Equatable {
         }
     }
 
-    var socketPath: String { String(host.dropFirst("unix://".count)) }
+    private static func isOn(_ value: String, _ key: String, _ place: String) throws(SwarmError) -> Bool {
+        switch value.lowercased() {
+        case "1", "true", "yes", "on": return true
+        case "0", "false", "no", "off", "": return false
+        default:
+            throw SwarmError(.invalidArgument, "SWARMD_\(key)=\(value) in \(place): must be true or false")
+        }
+    }
+
+    /// The API's addresses.
+    /// - Throws: `.invalidArgument` for one that cannot be, or that everybody on the network could command.
+    package func addresses() throws(SwarmError) -> [APIAddress] {
+        var addresses: [APIAddress] = []
+        for host in hosts { addresses.append(try APIAddress(host)) }
+        guard !addresses.isEmpty else {
+            throw SwarmError(.invalidArgument, "no address to serve the API at: set --host")
+        }
+        guard let open = addresses.first(where: \.isTCP) else { return addresses }
+        if tls.isOn {
+            for (flag, value) in [
+                ("--tlscacert", tls.authority), ("--tlscert", tls.certificate), ("--tlskey", tls.key),
+            ] where value.isEmpty {
+                throw SwarmError(.invalidArgument, "--tlsverify for \(open) needs \(flag) FILE")
+            }
+        } else if !tls.allowsPlain {
+            throw SwarmError(
+                .invalidArgument,
+                "host \(open): whoever reaches it would be root on this machine. Give --tlsverify --tlscacert FILE "
+                    + "--tlscert FILE --tlskey FILE, or --insecure-tcp if nobody else can reach it")
+        }
+        return addresses
+    }
+}
+
+/// Files of the API's TLS, in PEM.
+package struct APISecurity: Sendable, Equatable {
+    /// Clients must show a certificate of the authority.
+    package var isOn = false
+    package var allowsPlain = false
+    package var authority = ""
+    package var certificate = ""
+    package var key = ""
+}
+
+/// `unix:///path` or `tcp://host:port`.
+package enum APIAddress: Sendable, Equatable, CustomStringConvertible {
+    case unix(path: String)
+    case tcp(host: String, port: Int)
+
+    /// - Throws: `.invalidArgument` with the address.
+    package init(_ text: String) throws(SwarmError) {
+        let refusal = SwarmError(.invalidArgument, "host \(text): must be unix:///path or tcp://address:port")
+        if text.hasPrefix("unix:///") {
+            self = .unix(path: String(text.dropFirst("unix://".count)))
+            return
+        }
+        let rest = text.dropFirst("tcp://".count)
+        guard text.hasPrefix("tcp://"), let colon = rest.lastIndex(of: ":"),
+            let port = Int(rest[rest.index(after: colon)...]), (1...65_535).contains(port)
+        else { throw refusal }
+        let host = rest[..<colon].filter { $0 != "[" && $0 != "]" }
+        self = .tcp(host: host.isEmpty ? "0.0.0.0" : host, port: port)
+    }
+
+    var isTCP: Bool { if case .tcp = self { true } else { false } }
+
+    package var description: String {
+        switch self {
+        case .unix(let path): "unix://\(path)"
+        case .tcp(let host, let port): "tcp://\(host):\(port)"
+        }
+    }
 }
 
 /// The network that gossip is tuned for.

@@ -8,7 +8,11 @@ let usage = """
     swarmd: a node of a swarm.
       --data-dir DIR        state, default /var/lib/swarmd
       --run-dir DIR         what a reboot may lose, default /run/swarmd
-      --host unix://PATH    where the API is served, default unix:///run/swarmd.sock
+      --host ADDRESS        where the API is served, default unix:///run/swarmd.sock; may be repeated.
+                            tcp://ADDRESS:PORT needs --tlsverify with the three files below, or --insecure-tcp
+      --tlsverify           clients over TCP must show a certificate of --tlscacert FILE;
+                            --tlscert FILE and --tlskey FILE are the daemon's own
+      --insecure-tcp        serve tcp:// without TLS: whoever reaches it is root on this machine
       --containerd SOCKET   use this containerd; by default swarmd runs its own
       --cgroup-parent PATH  default /swarmd
       --log-level LEVEL     debug, info, warning, error

@@ -12,7 +12,7 @@ import Testing
         #expect(configuration.dataDirectory == "/flag")
         #expect(configuration.runDirectory == "/env")
         #expect(configuration.cgroupParent == "/file")
-        #expect(configuration.host == "unix:///run/swarmd.sock")
+        #expect(configuration.hosts == ["unix:///run/swarmd.sock"])
     }
 
     @Test(arguments: [
@@ -27,5 +27,33 @@ import Testing
             try DaemonConfiguration(arguments: arguments, environment: environment, fileText: file)
         }
         #expect(error?.message.contains(word) == true)
+    }
+
+    @Test func `addresses of one place add up, and replace those of a place that comes later`() throws {
+        let configuration = try DaemonConfiguration(
+            arguments: ["--host", "unix:///a", "--host=tcp://[::1]:2375,tcp://:2376", "--insecure-tcp"],
+            environment: ["SWARMD_HOST": "unix:///b"], fileText: "SWARMD_HOST=unix:///c\n")
+        #expect(
+            try configuration.addresses() == [
+                .unix(path: "/a"), .tcp(host: "::1", port: 2375), .tcp(host: "0.0.0.0", port: 2376),
+            ])
+        let fromFile = try DaemonConfiguration(
+            arguments: [], environment: [:], fileText: "SWARMD_HOST=unix:///c\nSWARMD_HOST=unix:///d\n")
+        #expect(fromFile.hosts == ["unix:///c", "unix:///d"])
+    }
+
+    @Test(arguments: [
+        (["--host", "tcp://0.0.0.0:2375"], "--insecure-tcp"), (["--host", "tcp://h:2376", "--tlsverify"], "--tlscacert"),
+        (["--host", "tcp://h"], "tcp://address:port"), (["--host", "tcp://h:0"], "tcp://address:port"),
+        (["--host", "unix://relative"], "unix:///path"), (["--host", ""], "no address"),
+        (["--tlsverify=maybe"], "true or false"),
+    ])
+    func `an address that cannot be, or that everybody could command, is refused in words`(
+        _ arguments: [String], _ words: String
+    ) {
+        let error = #expect(throws: SwarmError.self) {
+            try DaemonConfiguration(arguments: arguments, environment: [:], fileText: nil)
+        }
+        #expect(error?.message.contains(words) == true)
     }
 }
