@@ -21,6 +21,8 @@ package struct Allocator {
     var draft: StoreDraft
     let now: Timestamp
     let facts: AllocationFacts
+    /// What is taken on each network, gathered once for all tasks of a pass.
+    private var books: [ObjectID: AddressBook] = [:]
 
     /// Allocates everything that is still missing; what cannot be had is said in the tasks' status.
     package static func allocate(_ draft: inout StoreDraft, at now: Timestamp, facts: AllocationFacts) {
@@ -29,15 +31,22 @@ package struct Allocator {
             guard !allocator.draft.isFull else { break }
             allocator.allocate(network)
         }
-        for service in allocator.draft.store.services.sorted {
-            guard allocator.draft.accepts(.service, service.id) else { break }
+        // What this pass alone has found to need no tasks may still need an address.
+        for id in draft.store.services.ids where draft.base.settledUntil(id, at: now) == nil {
+            guard allocator.draft.accepts(.service, id), let service = allocator.draft.store.services[id] else {
+                break
+            }
             allocator.allocate(service)
         }
-        for task in allocator.draft.store.tasks.sorted where task.status.state == .new {
-            guard allocator.draft.accepts(.task, task.id) else { break }
+        for id in allocator.draft.store.newTaskIDs {
+            guard allocator.draft.accepts(.task, id), let task = allocator.draft.store.tasks[id] else { break }
             allocator.allocate(task)
         }
         draft = allocator.draft
+    }
+
+    private init(draft: StoreDraft, now: Timestamp, facts: AllocationFacts) {
+        (self.draft, self.now, self.facts) = (draft, now, facts)
     }
 
     // MARK: Networks
@@ -103,13 +112,16 @@ package struct Allocator {
         var addresses = (endpoint.virtualIPs ?? []).filter { wanted.contains($0.networkID ?? "") }
         for id in wanted where !addresses.contains(where: { $0.networkID == id }) {
             guard let network = draft.store.networks[id], let subnet = network.subnet,
-                let address = freeAddress(on: network, also: addresses.compactMap { $0.addr?.address })
+                let address = freeAddress(on: network)
             else { continue }
+            books[id]?.taken.insert(address)
             addresses.append(
                 EndpointVirtualIP(networkID: id, addr: IPv4Subnet(address, prefixLength: subnet.prefixLength))
             )
         }
         endpoint.virtualIPs = addresses.isEmpty ? nil : addresses
+        let lacksNumber = ports.contains { !$0.isHostMode && ($0.publishedPort ?? 0) == 0 }
+        if addresses.count < wanted.count || lacksNumber { draft.unsettle(service.id) }
         guard endpoint != service.endpoint else { return }
         service.endpoint = endpoint
         draft.put(.service(service))
@@ -118,8 +130,11 @@ package struct Allocator {
     /// The ports as asked for, those without a number given one; a number once given is kept.
     private func allocatedPorts(of service: Service, _ spec: EndpointSpec) -> [PortConfig] {
         var taken: Set<UInt32> = []
-        for other in draft.store.services.sorted where other.id != service.id {
-            for port in other.endpoint.ports ?? [] { taken.insert(port.publishedPort ?? 0) }
+        if (spec.ports ?? []).contains(where: { ($0.publishedPort ?? 0) == 0 && !$0.isHostMode }) {
+            draft.store.services.forEach { other in
+                guard other.id != service.id else { return }
+                for port in other.endpoint.ports ?? [] { taken.insert(port.publishedPort ?? 0) }
+            }
         }
         for port in spec.ports ?? [] { taken.insert(port.publishedPort ?? 0) }
         var kept = service.endpoint.ports ?? []
@@ -178,6 +193,11 @@ package struct Allocator {
                         ipamOptions: network.ipam),
                     addresses: [IPv4Subnet(address, prefixLength: subnet.prefixLength)], aliases: aliases))
         }
+        for attachment in attachments {
+            if let address = attachment.addresses?.first?.address {
+                books[attachment.network.id]?.give(address)
+            }
+        }
         task.networksAttachments = attachments.isEmpty ? nil : attachments
         task.status.state = .pending
         task.status.timestamp = now
@@ -195,38 +215,66 @@ package struct Allocator {
     }
 
     /// The next address after the highest one known, wrapping around: an address just freed rests for a while.
-    private func freeAddress(on network: Network, also reserved: [IPv4Address] = []) -> IPv4Address? {
+    private mutating func freeAddress(on network: Network) -> IPv4Address? {
+        guard var book = books[network.id] ?? AddressBook(of: network, in: draft) else { return nil }
+        let address = book.next()
+        books[network.id] = book
+        return address
+    }
+}
+
+/// What is taken on one network.
+private struct AddressBook {
+    var taken: Set<IPv4Address>
+    private let first: IPv4Address
+    private let count: Int
+    /// How far from the first address the search goes on; what was passed is taken.
+    private var position: Int
+
+    /// - Returns: nil when the network has no room at all.
+    init?(of network: Network, in draft: StoreDraft) {
         guard let subnet = network.subnet, let gateway = network.gateway else { return nil }
         let range = network.ipam?.configs?.first?.range.flatMap { IPv4Subnet($0) } ?? subnet
-        var taken: Set<IPv4Address> = Set(reserved).union([gateway])
-        var highest = range.network
-        if network.spec.ingress == true {
-            // The node's own address on the routing mesh.
-            taken.insert(subnet.broadcast.advanced(by: -1))
-        }
+        taken = [gateway]
+        var (known, highest) = (taken, range.network)
+        // The node's own address on the routing mesh.
+        if network.spec.ingress == true { known.insert(subnet.broadcast.advanced(by: -1)) }
         // What this very plan gives up is not given away yet: parts of a plan may come too late.
-        let before = draft.base
-        for service in draft.store.services(onNetwork: network.id) + before.services(onNetwork: network.id) {
-            for virtualIP in service.endpoint.virtualIPs ?? [] where virtualIP.networkID == network.id {
-                if let address = virtualIP.addr?.address { taken.insert(address) }
+        for store in [draft.store, draft.base] {
+            for service in store.services(onNetwork: network.id) {
+                for virtualIP in service.endpoint.virtualIPs ?? [] where virtualIP.networkID == network.id {
+                    if let address = virtualIP.addr?.address { known.insert(address) }
+                }
+            }
+            store.forEachTask(onNetwork: network.id) { task in
+                for attachment in task.networksAttachments ?? [] where attachment.network.id == network.id {
+                    guard let address = attachment.addresses?.first?.address else { continue }
+                    highest = max(highest, address)
+                    if !task.status.state.isTerminal { known.insert(address) }
+                }
             }
         }
-        for task in draft.store.tasks(onNetwork: network.id) + before.tasks(onNetwork: network.id) {
-            for attachment in task.networksAttachments ?? [] where attachment.network.id == network.id {
-                guard let address = attachment.addresses?.first?.address else { continue }
-                highest = max(highest, address)
-                if !task.status.state.isTerminal { taken.insert(address) }
-            }
-        }
-        let first = range.network.advanced(by: range.network == subnet.network ? 1 : 0)
+        taken = known
+        first = range.network.advanced(by: range.network == subnet.network ? 1 : 0)
         let last = range.broadcast.advanced(by: range.broadcast == subnet.broadcast ? -1 : 0)
         guard first <= last else { return nil }
-        let count = Int(last.value - first.value) + 1
-        let start = highest < last && highest >= first ? Int(highest.value - first.value) + 1 : 0
+        count = Int(last.value - first.value) + 1
+        position = highest < last && highest >= first ? Int(highest.value - first.value) + 1 : 0
+    }
+
+    /// The next free address; it stays free until it is given.
+    mutating func next() -> IPv4Address? {
         for step in 0..<count {
-            let candidate = first.advanced(by: (start + step) % count)
-            if !taken.contains(candidate) { return candidate }
+            let candidate = first.advanced(by: (position + step) % count)
+            guard !taken.contains(candidate) else { continue }
+            position = (position + step) % count
+            return candidate
         }
         return nil
+    }
+
+    mutating func give(_ address: IPv4Address) {
+        taken.insert(address)
+        position = (position + 1) % count
     }
 }

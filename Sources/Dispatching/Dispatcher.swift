@@ -69,20 +69,23 @@ package struct Dispatcher: Sendable {
     ) -> [Outgoing] {
         var messages: [Outgoing] = []
         if nodes == nil { directory.forgetAll() }
-        let stale = services.sorted()
-        for service in stale { directory.forget(service) }
-        for node in store.nodes.sorted.map(\.id) {
-            if announced.insert(node).inserted {
+        for service in services { directory.forget(service) }
+        // A service without a network is on no other node's list.
+        let stale = services.sorted().filter { directory.entry($0, in: store)?.service.isVisible == true }
+        if announced.count < store.nodes.count {
+            for node in store.nodes.ids where announced.insert(node).inserted {
                 messages.append(Outgoing(node: node, message: .leader(claim)))
             }
-            guard sessions[node] != nil else { continue }
+        }
+        for node in stale.isEmpty ? nodes?.sorted() ?? store.nodes.ids : store.nodes.ids where sessions[node] != nil {
+            guard store.nodes[node] != nil else { continue }
             if nodes?.contains(node) ?? true {
                 messages += refresh(node, store, managers: managers, at: now)
-            } else if !stale.isEmpty {
+            } else {
                 messages += refreshEndpoints(node, stale, store, managers: managers, at: now)
             }
         }
-        for node in sessions.keys.sorted() where store.nodes[node] == nil {
+        for node in sessions.keys.filter({ store.nodes[$0] == nil }).sorted() {
             sessions[node] = nil
             lastHeard[node] = nil
             announced.remove(node)
@@ -90,6 +93,9 @@ package struct Dispatcher: Sendable {
         }
         return messages
     }
+
+    /// Services came, went or changed their networks; ``storeChanged`` follows.
+    package mutating func servicesChanged() { directory.forgetAll() }
 
     private mutating func refresh(
         _ node: ObjectID, _ store: ObjectStore, managers: [ObjectID], at now: Instant
@@ -256,4 +262,9 @@ package struct Dispatcher: Sendable {
         if mutations.contains(.grantsNoGrace) { return (.milliseconds(50), .milliseconds(50)) }
         return (configuration.deathGrace, configuration.leaderChangeGrace)
     }
+}
+
+extension ServiceEndpoints {
+    /// Whether any node but its tasks' own may hold it.
+    fileprivate var isVisible: Bool { !networks.isEmpty || !ports.isEmpty }
 }

@@ -44,42 +44,47 @@ extension Workspace {
 
     /// Tasks of services that are gone go too; tasks of nodes that stayed away too long free what they hold.
     mutating func giveUpLostTasks() {
-        for task in store.tasks.sorted {
-            guard draft.accepts(.task, task.id) else { return revisit(at: now) }
-            if let service = task.serviceID, store.services[service] == nil {
+        for service in store.lostServices {
+            for task in store.tasks(ofService: service) {
+                guard draft.accepts(.task, task.id) else { return revisit(at: now) }
                 want(.remove, of: task)
             }
-            guard !task.isStopped, let id = task.nodeID, let node = store.nodes[id],
-                node.status.state == "down"
-            else { continue }
+        }
+        for node in store.nodes.sorted where node.status.state == "down" {
             let limit = node.updatedAt + Reconciler.orphanAfter
-            guard limit <= now else {
-                revisit(at: limit)
-                continue
+            for task in store.tasks(onNode: node.id) where !task.isStopped {
+                guard limit <= now else {
+                    revisit(at: limit)
+                    break
+                }
+                guard draft.accepts(.task, task.id) else { return revisit(at: now) }
+                var lost = task
+                lost.status.state = .orphaned
+                lost.status.timestamp = now
+                lost.status.message = "node has been down for too long"
+                draft.put(.task(lost))
             }
-            var lost = draft.store.tasks[task.id] ?? task
-            lost.status.state = .orphaned
-            lost.status.timestamp = now
-            lost.status.message = "node has been down for too long"
-            draft.put(.task(lost))
         }
     }
 
-    /// Removes what is to be removed and no longer runs, and the oldest of each slot beyond the history limit.
+    /// Removes what is to be removed and no longer runs.
     mutating func reap() {
-        let limit = store.cluster?.taskHistoryLimit ?? 5
-        for task in store.tasks.sorted where task.desiredState == .remove {
-            guard draft.accepts(.task, task.id) else { return revisit(at: now) }
-            if task.isStopped || task.status.state < .assigned { draft.remove(.task, task.id) }
+        for id in store.taskIDsToRemove {
+            guard let task = store.tasks[id], task.isStopped || task.status.state < .assigned else { continue }
+            guard draft.accepts(.task, id) else { return revisit(at: now) }
+            draft.remove(.task, id)
         }
+    }
+
+    /// Removes the oldest tasks of each slot beyond the history limit.
+    mutating func cutHistory(of service: Service) {
+        let limit = store.cluster?.taskHistoryLimit ?? 5
         guard limit >= 0 else { return }
-        for service in store.services.sorted {
-            for (_, slot) in slots(of: service) where Int64(slot.tasks.count) > limit {
-                let old = slot.tasks.filter { $0.isStopped && $0.desiredState >= .shutdown }
-                for task in old.prefix(slot.tasks.count - Int(limit)) {
-                    guard draft.accepts(.task, task.id) else { return revisit(at: now) }
-                    draft.remove(.task, task.id)
-                }
+        for (_, slot) in slots(of: service) where Int64(slot.tasks.count) > limit {
+            let old = slot.tasks.filter { $0.isStopped && $0.desiredState >= .shutdown }
+            for task in old.prefix(slot.tasks.count - Int(limit)) {
+                guard draft.accepts(.task, task.id) else { return revisit(at: now) }
+                draft.remove(.task, task.id)
             }
         }
     }

@@ -19,15 +19,15 @@ package enum Reconciler {
     ) -> Timestamp? {
         var work = Workspace(draft: draft, now: now, generator: generator)
         work.giveUpLostTasks()
-        for service in work.store.services.sorted {
+        for id in work.store.services.ids {
             guard !work.draft.isFull else {
                 work.revisit(at: now)
                 break
             }
-            if service.spec.isJob {
-                work.reconcileJob(service)
-            } else {
-                work.reconcileService(service)
+            if let revisit = work.store.settledUntil(id, at: now) {
+                if let revisit { work.revisit(at: revisit) }
+            } else if let service = work.store.services[id] {
+                work.consider(service)
             }
         }
         work.reap()
@@ -37,6 +37,20 @@ package enum Reconciler {
 }
 
 extension Workspace {
+    /// Reconciles one service, and remembers when there was nothing to do.
+    mutating func consider(_ service: Service) {
+        let before = draft.changes
+        let revisit = collectingRevisit { work in
+            if service.spec.isJob { work.reconcileJob(service) } else { work.reconcileService(service) }
+            work.cutHistory(of: service)
+        }
+        if draft.changes == before, !draft.isFull {
+            draft.settle(service.id, until: revisit)
+        } else {
+            draft.unsettle(service.id)
+        }
+    }
+
     mutating func reconcileService(_ service: Service) {
         evict(service)
         restart(service)

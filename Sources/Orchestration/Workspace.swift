@@ -17,6 +17,16 @@ struct Workspace<Generator: RandomNumberGenerator> {
 
     mutating func revisit(at time: Timestamp) { revisitAt = revisitAt.map { min($0, time) } ?? time }
 
+    /// - Returns: the earliest time that the work asked to be done again at.
+    mutating func collectingRevisit(_ work: (inout Self) -> Void) -> Timestamp? {
+        let before = revisitAt
+        revisitAt = nil
+        work(&self)
+        let own = revisitAt
+        if let before { revisit(at: before) }
+        return own
+    }
+
     /// Makes a task of a service as its spec is now.
     mutating func createTask(
         of service: Service, in key: SlotKey, desired: TaskState, startAfter: Timestamp? = nil

@@ -6,35 +6,37 @@ import SwarmModel
 package struct Scheduler {
     var draft: StoreDraft
     let now: Timestamp
-    private var views: [ObjectID: NodeView] = [:]
+    private var nodes: NodeLoads
+    /// Tasks of one service with equal wishes share their search.
+    private var searches: [ObjectID: ServiceSearches] = [:]
 
     package static func schedule(_ draft: inout StoreDraft, at now: Timestamp) {
-        let pending = draft.store.tasks.sorted.filter {
-            $0.status.state == .pending && $0.desiredState <= .complete
+        let pending = draft.store.tasksPending.filter {
+            $0.desiredState <= .complete
         }
         guard !pending.isEmpty else { return }
         var scheduler = Scheduler(draft: draft, now: now)
-        for node in draft.store.nodes.sorted { scheduler.views[node.id] = NodeView(node, in: draft.store) }
-        for task in pending.sorted(by: { ($0.slot ?? 0, $0.id) < ($1.slot ?? 0, $1.id) }) {
-            guard scheduler.draft.accepts(.task, task.id) else { break }
+        let order = pending.map { (slot: $0.slot ?? 0, id: $0.id) }.sorted { ($0.slot, $0.id) < ($1.slot, $1.id) }
+        for (_, id) in order {
+            guard scheduler.draft.accepts(.task, id), let task = scheduler.draft.store.tasks[id] else { break }
             scheduler.place(task)
         }
         draft = scheduler.draft
     }
 
-    private init(draft: StoreDraft, now: Timestamp) { (self.draft, self.now) = (draft, now) }
+    private init(draft: StoreDraft, now: Timestamp) {
+        (self.draft, self.now) = (draft, now)
+        nodes = NodeLoads(of: draft.store)
+    }
 
     private mutating func place(_ task: SwarmTask) {
-        let candidates = views.values.filter { task.nodeID == nil || $0.node.id == task.nodeID }
-        var refusals: [Refusal: Int] = [:]
-        var best: NodeView?
-        for view in candidates.sorted(by: { $0.node.id < $1.node.id }) {
-            if let refusal = view.refusal(of: task) {
-                refusals[refusal, default: 0] += 1
-            } else if best.map({ view.isBetter(than: $0, for: task) }) ?? true {
-                best = view
-            }
-        }
+        let service = task.serviceID ?? ""
+        // Taken out while it is changed, so that nothing is copied.
+        var known =
+            searches.removeValue(forKey: service) ?? ServiceSearches(of: service, in: draft.store, among: nodes)
+        defer { searches[service] = known }
+        let (best, refusals) =
+            task.nodeID.map { known.choose($0, for: task, among: nodes) } ?? known.search(for: task, among: nodes)
         var placed = task
         guard let best else {
             let reason = "no suitable node" + Refusal.explain(refusals)
@@ -44,13 +46,149 @@ package struct Scheduler {
             draft.put(.task(placed))
             return
         }
-        placed.nodeID = best.node.id
+        placed.nodeID = nodes.nodes[best].id
         placed.status.state = .assigned
         placed.status.timestamp = now
         placed.status.message = "scheduler assigned task to node"
         placed.status.err = nil
-        views[best.node.id]?.add(placed)
+        known.counts[best] += 1
+        nodes.add(placed, at: best)
         draft.put(.task(placed))
+    }
+}
+
+/// Searches of one service, and how many of its tasks each node has.
+private struct ServiceSearches {
+    var counts: [Int]
+    private var searches: [Search] = []
+
+    init(of service: ObjectID, in store: ObjectStore, among nodes: NodeLoads) {
+        var counts = Array(repeating: 0, count: nodes.nodes.count)
+        store.forEachTask(ofService: service) { task in
+            guard task.takesRoom, let position = task.nodeID.flatMap({ nodes.positions[$0] }) else { return }
+            counts[position] += 1
+        }
+        self.counts = counts
+    }
+
+    /// The node is given already, as a global service's is.
+    func choose(_ node: ObjectID, for task: SwarmTask, among nodes: NodeLoads) -> (Int?, [Refusal: Int]) {
+        guard let position = nodes.positions[node] else { return (nil, [:]) }
+        guard let refusal = nodes.refusal(of: Wishes(task), at: position, count: counts[position]) else {
+            return (position, [:])
+        }
+        return (nil, [refusal: 1])
+    }
+
+    mutating func search(for task: SwarmTask, among nodes: NodeLoads) -> (Int?, [Refusal: Int]) {
+        let index: Int
+        if let found = searches.firstIndex(where: { $0.isFor(task) }) {
+            index = found
+        } else {
+            index = searches.count
+            searches.append(Search(task, among: nodes, counts))
+        }
+        let best = searches[index].best(among: nodes, counts)
+        return (best, best == nil ? searches[index].refusals : [:])
+    }
+}
+
+/// The nodes that may take tasks of one kind, the emptiest first.
+///
+/// Within a pass nodes only fill up. So a node that refuses once refuses always, and a rank that was true when it was
+/// noted can only have grown: it is set right when its node comes to the top.
+private struct Search {
+    private struct Rank: Comparable {
+        /// Spread: fewest tasks of this service first, then fewest tasks at all, then by identifier.
+        var own: Int
+        var total: Int
+        var position: Int
+
+        static func < (left: Rank, right: Rank) -> Bool {
+            (left.own, left.total, left.position) < (right.own, right.total, right.position)
+        }
+    }
+    private let spec: TaskSpec
+    private let endpoint: Endpoint?
+    private let wishes: Wishes
+    private var heap: [Rank] = []
+    private(set) var refusals: [Refusal: Int] = [:]
+
+    init(_ task: SwarmTask, among nodes: NodeLoads, _ counts: [Int]) {
+        (spec, endpoint, wishes) = (task.spec, task.endpoint, Wishes(task))
+        for position in nodes.nodes.indices {
+            if let refusal = nodes.refusal(of: wishes, at: position, count: counts[position]) {
+                refusals[refusal, default: 0] += 1
+            } else {
+                heap.append(Rank(own: counts[position], total: nodes.totals[position], position: position))
+            }
+        }
+        heap.sort()
+    }
+
+    func isFor(_ task: SwarmTask) -> Bool { task.spec == spec && task.endpoint == endpoint }
+
+    mutating func best(among nodes: NodeLoads, _ counts: [Int]) -> Int? {
+        while let top = heap.first {
+            let position = top.position
+            if let refusal = nodes.refusal(ofKnown: wishes, at: position, count: counts[position]) {
+                refusals[refusal, default: 0] += 1
+                let last = heap.removeLast()
+                if !heap.isEmpty { sink(last) }
+                continue
+            }
+            let present = Rank(own: counts[position], total: nodes.totals[position], position: position)
+            guard present != top else { return position }
+            sink(present)
+        }
+        return nil
+    }
+
+    /// Puts a rank in the place of the first.
+    private mutating func sink(_ rank: Rank) {
+        var parent = 0
+        while true {
+            var child = 2 * parent + 1
+            guard child < heap.count else { break }
+            if child + 1 < heap.count, heap[child + 1] < heap[child] { child += 1 }
+            guard heap[child] < rank else { break }
+            heap[parent] = heap[child]
+            parent = child
+        }
+        heap[parent] = rank
+    }
+}
+
+/// What a task asks of its node, read once for many nodes.
+private struct Wishes {
+    let service: ObjectID
+    let nanoCPUs: Int64
+    let memory: Int64
+    /// Nil when one of them cannot be read: no node satisfies it.
+    let constraints: [PlacementConstraint]?
+    let platforms: [Platform]
+    /// The log and volume drivers that the task names.
+    let plugins: [EnginePlugin]
+    let hostPorts: Set<PortConfig>
+    let replicasMax: UInt64
+
+    init(_ task: SwarmTask) {
+        service = task.serviceID ?? ""
+        let reserved = task.spec.reservedResources
+        (nanoCPUs, memory) = (reserved.nanoCPUs ?? 0, reserved.memoryBytes ?? 0)
+        let parsed = task.spec.constraintTexts.map { try? PlacementConstraint($0) }
+        constraints = parsed.contains { $0 == nil } ? nil : parsed.compactMap { $0 }
+        platforms = task.spec.placement?.platforms ?? []
+        let volumes = (task.spec.containerSpec?.mounts ?? []).compactMap(\.volumeOptions?.driverConfig?.name)
+        plugins =
+            ([task.spec.logDriver?.name].compactMap(\.self).map { EnginePlugin(type: "Log", name: $0) }
+            + volumes.map { EnginePlugin(type: "Volume", name: $0) }).filter { !$0.name.isEmpty }
+        let ports = task.endpoint?.ports ?? task.endpoint?.spec.ports ?? []
+        hostPorts = Set(
+            ports.filter { $0.isHostMode && ($0.publishedPort ?? 0) != 0 }.map {
+                PortConfig(proto: $0.effectiveProtocol, publishedPort: $0.publishedPort)
+            })
+        replicasMax = task.spec.maxReplicasPerNode
     }
 }
 
@@ -80,67 +218,63 @@ enum Refusal: Int, Hashable, Comparable {
     }
 }
 
-/// A node with what is left of it, and how many tasks of each service it has.
-struct NodeView {
-    let node: Node
-    private var freeNanoCPUs: Int64
-    private var freeMemory: Int64
-    private var hostPorts: Set<PortConfig> = []
-    private var tasksByService: [ObjectID: Int] = [:]
-    private var total = 0
+/// All nodes in the order of their identifiers, with what is left of each: lists of plain numbers, since each is looked
+/// at many times.
+private struct NodeLoads {
+    let nodes: [Node]
+    let positions: [ObjectID: Int]
+    private(set) var totals: [Int]
+    private var freeNanoCPUs: [Int64]
+    private var freeMemory: [Int64]
+    private var hostPorts: [Set<PortConfig>]
 
-    init(_ node: Node, in store: ObjectStore) {
-        self.node = node
-        freeNanoCPUs = node.description.resources.nanoCPUs ?? 0
-        freeMemory = node.description.resources.memoryBytes ?? 0
-        for task in store.tasks(onNode: node.id)
-        where task.desiredState <= .complete && !task.status.state.isTerminal
-            && task.status.state >= .assigned
-        {
-            add(task)
+    init(of store: ObjectStore) {
+        nodes = store.nodes.sorted
+        positions = Dictionary(uniqueKeysWithValues: nodes.enumerated().map { ($1.id, $0) })
+        freeNanoCPUs = nodes.map { $0.description.resources.nanoCPUs ?? 0 }
+        freeMemory = nodes.map { $0.description.resources.memoryBytes ?? 0 }
+        totals = nodes.map { _ in 0 }
+        hostPorts = nodes.map { _ in [] }
+        for (position, node) in nodes.enumerated() {
+            var present: [SwarmTask] = []
+            store.forEachTask(onNode: node.id) { if $0.takesRoom { present.append($0) } }
+            for task in present { add(task, at: position) }
         }
     }
 
-    mutating func add(_ task: SwarmTask) {
+    mutating func add(_ task: SwarmTask, at position: Int) {
         let reserved = task.spec.reservedResources
-        freeNanoCPUs -= reserved.nanoCPUs ?? 0
-        freeMemory -= reserved.memoryBytes ?? 0
-        hostPorts.formUnion(NodeView.hostPorts(of: task))
-        tasksByService[task.serviceID ?? "", default: 0] += 1
-        total += 1
+        freeNanoCPUs[position] -= reserved.nanoCPUs ?? 0
+        freeMemory[position] -= reserved.memoryBytes ?? 0
+        if task.endpoint?.ports?.isEmpty == false || task.endpoint?.spec.ports?.isEmpty == false {
+            hostPorts[position].formUnion(Wishes(task).hostPorts)
+        }
+        totals[position] += 1
     }
 
-    func refusal(of task: SwarmTask) -> Refusal? {
+    func refusal(of wishes: Wishes, at position: Int, count: Int) -> Refusal? {
+        let node = nodes[position]
         if node.status.state != "ready" || node.spec.availability != "active" { return .notAvailable }
-        let reserved = task.spec.reservedResources
-        if (reserved.nanoCPUs ?? 0) > max(freeNanoCPUs, 0) || (reserved.memoryBytes ?? 0) > max(freeMemory, 0)
-        {
+        let known = refusal(ofKnown: wishes, at: position, count: count)
+        if known == .resources { return known }
+        let offered = node.description.engine.plugins ?? EnginePlugin.builtIn
+        if !wishes.plugins.allSatisfy(offered.contains) { return .plugin }
+        guard let constraints = wishes.constraints, constraints.allSatisfy({ $0.matches(node) }) else {
+            return .constraints
+        }
+        return supports(wishes.platforms, node) ? known : .platform
+    }
+
+    /// For a node that took a task with these wishes before: only what fills up is looked at.
+    func refusal(ofKnown wishes: Wishes, at position: Int, count: Int) -> Refusal? {
+        if wishes.nanoCPUs > max(freeNanoCPUs[position], 0) || wishes.memory > max(freeMemory[position], 0) {
             return .resources
         }
-        if !hasPlugins(for: task) { return .plugin }
-        for text in task.spec.constraintTexts {
-            guard let constraint = try? PlacementConstraint(text), constraint.matches(node) else {
-                return .constraints
-            }
-        }
-        if !supports(task.spec.placement?.platforms ?? []) { return .platform }
-        if !hostPorts.isDisjoint(with: NodeView.hostPorts(of: task)) { return .hostPort }
-        let limit = task.spec.maxReplicasPerNode
-        if limit > 0, UInt64(tasksByService[task.serviceID ?? ""] ?? 0) >= limit { return .maxReplicas }
-        return nil
+        if !wishes.hostPorts.isEmpty, !hostPorts[position].isDisjoint(with: wishes.hostPorts) { return .hostPort }
+        return wishes.replicasMax > 0 && UInt64(count) >= wishes.replicasMax ? .maxReplicas : nil
     }
 
-    /// Whether the node has the log and volume drivers that the task names.
-    private func hasPlugins(for task: SwarmTask) -> Bool {
-        let offered = node.description.engine.plugins ?? EnginePlugin.builtIn
-        let volumes = (task.spec.containerSpec?.mounts ?? []).compactMap(\.volumeOptions?.driverConfig?.name)
-        let needed =
-            [task.spec.logDriver?.name].compactMap(\.self).map { EnginePlugin(type: "Log", name: $0) }
-            + volumes.map { EnginePlugin(type: "Volume", name: $0) }
-        return needed.allSatisfy { $0.name.isEmpty || offered.contains($0) }
-    }
-
-    private func supports(_ platforms: [Platform]) -> Bool {
+    private func supports(_ platforms: [Platform], _ node: Node) -> Bool {
         platforms.isEmpty
             || platforms.contains { platform in
                 let own = Platform.normalized(architecture: node.description.platform.architecture ?? "")
@@ -149,19 +283,11 @@ struct NodeView {
                     && (architecture.isEmpty || Platform.normalized(architecture: architecture) == own)
             }
     }
+}
 
-    /// Spread: fewest tasks of this service first, then fewest tasks at all.
-    func isBetter(than other: NodeView, for task: SwarmTask) -> Bool {
-        let service = task.serviceID ?? ""
-        let (own, theirs) = (tasksByService[service] ?? 0, other.tasksByService[service] ?? 0)
-        return (own, total) < (theirs, other.total)
-    }
-
-    private static func hostPorts(of task: SwarmTask) -> Set<PortConfig> {
-        let ports = task.endpoint?.ports ?? task.endpoint?.spec.ports ?? []
-        return Set(
-            ports.filter { $0.isHostMode && ($0.publishedPort ?? 0) != 0 }.map {
-                PortConfig(proto: $0.effectiveProtocol, publishedPort: $0.publishedPort)
-            })
+extension SwarmTask {
+    /// Whether it counts for the node that it was given to.
+    fileprivate var takesRoom: Bool {
+        desiredState <= .complete && !status.state.isTerminal && status.state >= .assigned
     }
 }

@@ -1,3 +1,4 @@
+import HashTreeCollections
 import SwarmCore
 import SwarmModel
 
@@ -12,6 +13,7 @@ extension ObjectStore {
     /// are made on snapshots, and one stale decision must not undo the rest.
     package mutating func apply(_ transaction: Transaction, at index: UInt64) -> Commit {
         var commit = Commit(index: index, time: transaction.time)
+        self.index = index
         for action in transaction.actions {
             if let change = perform(action, at: index, time: transaction.time) {
                 commit.changes.append(change)
@@ -19,7 +21,6 @@ extension ObjectStore {
                 commit.rejected.append(action)
             }
         }
-        self.index = index
         return commit
     }
 
@@ -60,7 +61,7 @@ extension ObjectStore {
 
     /// Writes an object as it is, keeping every index true.
     mutating func put(_ object: StoreObject, replacing before: StoreObject?) {
-        if let before { unlink(before) }
+        relink(before, object)
         switch object {
         case .cluster(let cluster): self.cluster = cluster
         case .node(let node): nodes.put(node)
@@ -70,12 +71,11 @@ extension ObjectStore {
         case .config(let config): configs.put(config)
         case .task(let task): tasks.put(task)
         }
-        link(object)
     }
 
     /// Takes an object out, keeping every index true.
     mutating func take(_ object: StoreObject) {
-        unlink(object)
+        relink(object, nil)
         switch object.kind {
         case .cluster: cluster = nil
         case .node: nodes.remove(object.id)
@@ -87,28 +87,55 @@ extension ObjectStore {
         }
     }
 
-    private mutating func link(_ object: StoreObject) {
-        switch object {
-        case .task(let task):
-            if let service = task.serviceID { tasksByService.insert(task.id, under: service) }
-            if let node = task.nodeID { tasksByNode.insert(task.id, under: node) }
-            for network in task.attachedNetworkIDs { tasksByNetwork.insert(task.id, under: network) }
+    private mutating func relink(_ before: StoreObject?, _ after: StoreObject?) {
+        switch after ?? before {
+        case .task:
+            var (old, new): (SwarmTask?, SwarmTask?)
+            if case .task(let task)? = before { old = task }
+            if case .task(let task)? = after { new = task }
+            relink(task: old, new)
         case .service(let service):
-            for network in service.referencedNetworkIDs { servicesByNetwork.insert(service.id, under: network) }
-        case .cluster, .node, .network, .secret, .config: break
+            var (old, new): (Set<ObjectID>, Set<ObjectID>) = ([], [])
+            if case .service(let service)? = before { old = service.referencedNetworkIDs }
+            if case .service(let service)? = after { new = service.referencedNetworkIDs }
+            for network in old.subtracting(new) { servicesByNetwork.remove(service.id, under: network) }
+            for network in new.subtracting(old) { servicesByNetwork.insert(service.id, under: network) }
+            changedAt[service.id] = after == nil ? nil : index
+        case .node:
+            guard case .node(let old)? = before, case .node(let new)? = after, old.spec == new.spec,
+                old.status.state == new.status.state, old.description == new.description
+            else {
+                surroundingsChangedAt = index
+                return
+            }
+        case .network, .cluster: surroundingsChangedAt = index
+        case .secret, .config, nil: break
         }
     }
 
-    private mutating func unlink(_ object: StoreObject) {
-        switch object {
-        case .task(let task):
-            if let service = task.serviceID { tasksByService.remove(task.id, under: service) }
-            if let node = task.nodeID { tasksByNode.remove(task.id, under: node) }
-            for network in task.attachedNetworkIDs { tasksByNetwork.remove(task.id, under: network) }
-        case .service(let service):
-            for network in service.referencedNetworkIDs { servicesByNetwork.remove(service.id, under: network) }
-        case .cluster, .node, .network, .secret, .config: break
+    /// Most changes of a task leave its service, node and networks as they are.
+    private mutating func relink(task old: SwarmTask?, _ new: SwarmTask?) {
+        guard let id = new?.id ?? old?.id else { return }
+        if old?.serviceID != new?.serviceID {
+            if let service = old?.serviceID { tasksByService.remove(id, under: service) }
+            if let service = new?.serviceID { tasksByService.insert(id, under: service) }
         }
+        if old?.nodeID != new?.nodeID {
+            if let node = old?.nodeID { tasksByNode.remove(id, under: node) }
+            if let node = new?.nodeID { tasksByNode.insert(id, under: node) }
+        }
+        if old?.networksAttachments != new?.networksAttachments {
+            for network in old?.attachedNetworkIDs ?? [] { tasksByNetwork.remove(id, under: network) }
+            for network in new?.attachedNetworkIDs ?? [] { tasksByNetwork.insert(id, under: network) }
+        }
+        if old?.status.state == .new { newTasks.remove(id) }
+        if old?.status.state == .pending { pendingTasks.remove(id) }
+        if new?.status.state == .new { newTasks.insert(id) }
+        if new?.status.state == .pending { pendingTasks.insert(id) }
+        let removals = (old?.desiredState == .remove, new?.desiredState == .remove)
+        if removals.0, !removals.1 { removableTasks.remove(id) }
+        if removals.1, !removals.0 { removableTasks.insert(id) }
+        if let service = new?.serviceID ?? old?.serviceID, services[service] != nil { changedAt[service] = index }
     }
 }
 

@@ -12,6 +12,16 @@ package struct ObjectStore: Sendable {
     package internal(set) var secrets = Table<Secret>()
     package internal(set) var configs = Table<Config>()
     package internal(set) var tasks = Table<SwarmTask>()
+    /// Tasks that wait for the planner: for their addresses, for a node, to be forgotten.
+    var newTasks: TreeSet<ObjectID> = []
+    var pendingTasks: TreeSet<ObjectID> = []
+    var removableTasks: TreeSet<ObjectID> = []
+    /// What the planner found out about this history; travels with snapshots, is no part of images.
+    package var settled = SettledServices()
+    /// The index at which a service or one of its tasks last changed.
+    var changedAt: TreeDictionary<ObjectID, UInt64> = [:]
+    /// The same of nodes, as far as they matter for tasks, of networks and of the cluster.
+    var surroundingsChangedAt: UInt64 = 0
     var tasksByService = MultiIndex()
     var tasksByNode = MultiIndex()
     var tasksByNetwork = MultiIndex()
@@ -22,8 +32,28 @@ package struct ObjectStore: Sendable {
     /// A service's tasks, oldest id order, whatever their state.
     package func tasks(ofService id: ObjectID) -> [SwarmTask] { tasksByService[id].compactMap { tasks[$0] } }
     package func tasks(onNode id: ObjectID) -> [SwarmTask] { tasksByNode[id].compactMap { tasks[$0] } }
+    /// Tasks without addresses, by identifier.
+    package var newTaskIDs: [ObjectID] { newTasks.sorted() }
+    /// Tasks without a node, in no order.
+    package var tasksPending: [SwarmTask] { pendingTasks.compactMap { tasks[$0] } }
+    /// Tasks that are to be forgotten, by identifier.
+    package var taskIDsToRemove: [ObjectID] { removableTasks.sorted() }
+    /// Services that are gone while tasks of theirs are not.
+    package var lostServices: [ObjectID] { tasksByService.keys.filter { services[$0] == nil }.sorted() }
     /// The tasks that hold an attachment to a network, whatever their state.
     package func tasks(onNetwork id: ObjectID) -> [SwarmTask] { tasksByNetwork[id].compactMap { tasks[$0] } }
+    /// Calls back with every task that holds an attachment to a network, in no order.
+    package func forEachTask(onNetwork id: ObjectID, _ body: (SwarmTask) -> Void) {
+        for task in tasksByNetwork.unordered(id) { if let task = tasks[task] { body(task) } }
+    }
+    /// Calls back with every task of a service, in no order.
+    package func forEachTask(ofService id: ObjectID, _ body: (SwarmTask) -> Void) {
+        for task in tasksByService.unordered(id) { if let task = tasks[task] { body(task) } }
+    }
+    /// Calls back with every task that was given to a node, in no order.
+    package func forEachTask(onNode id: ObjectID, _ body: (SwarmTask) -> Void) {
+        for task in tasksByNode.unordered(id) { if let task = tasks[task] { body(task) } }
+    }
     /// The services that are attached to a network by their spec or still hold an address on it.
     package func services(onNetwork id: ObjectID) -> [Service] {
         servicesByNetwork[id].compactMap { services[$0] }
@@ -50,6 +80,9 @@ struct MultiIndex: Sendable {
     private var members: TreeDictionary<ObjectID, TreeSet<ObjectID>> = [:]
 
     subscript(key: ObjectID) -> [ObjectID] { members[key].map { $0.sorted() } ?? [] }
+    /// In no order.
+    var keys: TreeDictionary<ObjectID, TreeSet<ObjectID>>.Keys { members.keys }
+    func unordered(_ key: ObjectID) -> TreeSet<ObjectID> { members[key] ?? [] }
 
     mutating func insert(_ member: ObjectID, under key: ObjectID) { members[key, default: []].insert(member) }
 

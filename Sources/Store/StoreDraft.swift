@@ -9,7 +9,9 @@ package import SwarmModel
 package struct StoreDraft: Sendable {
     package let base: ObjectStore
     /// The snapshot with all changes so far.
-    package private(set) var store: ObjectStore
+    package internal(set) var store: ObjectStore
+    /// Counts changes, also those of what was changed before.
+    package private(set) var changes = 0
     /// At most this many objects change; steps leave the rest for the next pass.
     package let maximumActions: Int
     private var touched: [Key] = []
@@ -57,6 +59,7 @@ package struct StoreDraft: Sendable {
     }
 
     private mutating func note(_ kind: ObjectKind, _ id: ObjectID) {
+        changes += 1
         let key = Key(kind: kind, id: id)
         if known.insert(key).inserted { touched.append(key) }
     }

@@ -27,7 +27,7 @@ package struct StoreImage: Sendable, Equatable, Codable {
     package var store: ObjectStore {
         var store = ObjectStore()
         store.index = index
-        store.cluster = cluster
+        if let cluster { store.put(.cluster(cluster), replacing: nil) }
         for node in nodes { store.put(.node(node), replacing: nil) }
         for service in services { store.put(.service(service), replacing: nil) }
         for network in networks { store.put(.network(network), replacing: nil) }

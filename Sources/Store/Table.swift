@@ -23,6 +23,10 @@ package struct Table<Object: SwarmObject>: Sendable {
     /// All identifiers in their order.
     package var ids: [ObjectID] { objects.keys.sorted() }
 
+    /// In no order.
+    package func forEach(_ body: (Object) -> Void) { for object in objects.values { body(object) } }
+    package func count(where matches: (Object) -> Bool) -> Int { objects.values.count { matches($0) } }
+
     package mutating func put(_ object: Object) {
         if let old = objects[object.id]?.uniqueName { idsByName[old.lowercased()] = nil }
         objects[object.id] = object

@@ -92,7 +92,7 @@ extension NodeMachine {
         fresh.dispatcher.mutations = dispatchMutations
         manager = fresh
         var effects = follow(.leaderKnown(claim), at: now, time)
-        effects += dispatch(to: nil, at: now)
+        effects += dispatch(AffectedNodes(all: true), at: now)
         return effects
     }
 
@@ -104,9 +104,12 @@ extension NodeMachine {
         if manager?.membershipTicket == ticket {
             manager?.membershipTicket = nil
             manager?.membershipAt = now + ManagerMachine.membershipRetry
+            manager?.mustCheckVoters = true
             return []
         }
         guard let lost = manager?.pipeline.drop(from: ticket, agreed: store), !lost.isEmpty else { return [] }
+        manager?.settled = SettledServices()
+        if planning != nil { manager?.isPlanVoid = true }
         let text: String
         switch reason {
         case .lostLeadership: return lose(lost)
@@ -171,7 +174,8 @@ extension NodeMachine {
                     if let ticket = applied.ticket, ticket == manager?.membershipTicket {
                         manager?.membershipTicket = nil
                     }
-                    manager?.mustCheckNodes = true
+                    manager?.nodesToCheck = .all
+                    manager?.mustCheckVoters = true
                 case .command:
                     do throws(SwarmError) {
                         effects += try apply(applied, &affected)
@@ -181,7 +185,7 @@ extension NodeMachine {
         }
         effects += takeOffice(at: now, time)
         guard !affected.isEmpty else { return effects }
-        return effects + dispatch(to: affected.all ? nil : affected.nodes, affected.services, at: now)
+        return effects + dispatch(affected, at: now)
     }
 
     private mutating func apply(
@@ -191,6 +195,10 @@ extension NodeMachine {
         let transaction =
             if let write { write.transaction } else { try codec.decodeTransaction(applied.entry.payload) }
         let commit = store.apply(transaction, at: applied.entry.index)
+        for change in commit.changes where (change.after ?? change.before)?.kind == .node {
+            if let id = (change.after ?? change.before)?.id { manager?.nodesToCheck.insert(id) }
+            manager?.mustCheckVoters = true
+        }
         affected.add(commit, store)
         var effects: [NodeEffect] = []
         if let write {
@@ -211,24 +219,22 @@ extension NodeMachine {
     }
 
     /// Sends agents what has changed for them.
-    private mutating func dispatch(
-        to nodes: Set<ObjectID>?, _ services: Set<ObjectID> = [], at now: Instant
-    ) -> [NodeEffect] {
+    private mutating func dispatch(_ affected: AffectedNodes, at now: Instant) -> [NodeEffect] {
         let managers = managerIDs
-        guard
-            let messages = manager?.dispatcher.storeChanged(
-                store, managers: managers, nodes: nodes, services: services, at: now)
-        else {
-            return []
-        }
-        manager?.mustCheckNodes = true
-        return post(messages)
+        if affected.isReshaped { manager?.dispatcher.servicesChanged() }
+        let messages = manager?.dispatcher.storeChanged(
+            store, managers: managers, nodes: affected.all ? nil : affected.nodes, services: affected.services, at: now)
+        return messages.map { post($0) } ?? []
     }
 
     /// Who certainly takes part: a change that is not agreed yet may still come to nothing.
     var managerIDs: [ObjectID] {
         let members = raft.membership(at: raft.commitIndex).members
-        return store.nodes.sorted.map(\.id).filter { members.contains(Self.memberID(of: $0)) }
+        let known = members.compactMap { nodeIDs[$0] }
+        guard known.count == members.count else {
+            return store.nodes.ids.filter { members.contains(Self.memberID(of: $0)) }
+        }
+        return known.filter { store.nodes[$0] != nil }.sorted()
     }
 
     /// The cluster was made anew elsewhere, in a later epoch: what this node has agreed on counts no more.
@@ -252,11 +258,15 @@ extension NodeMachine {
 
 /// What a commit may have changed of nodes' assignments.
 private struct AffectedNodes {
-    var all = false
+    var all: Bool
     var nodes: Set<ObjectID> = []
     /// Services whose endpoints are others now.
     var services: Set<ObjectID> = []
+    /// Whether services came, went or changed their networks.
+    var isReshaped = false
     private var hasChanges = false
+
+    init(all: Bool = false) { self.all = all }
 
     var isEmpty: Bool { !all && !hasChanges }
 
@@ -267,8 +277,23 @@ private struct AffectedNodes {
             case (.task(let before), .task(let after)): add(before, after)
             case (.task(let task), nil), (nil, .task(let task)): add(task, nil)
             case (.node(let before), .node(let after)): add(before, after, store)
+            case (.service(let service), nil), (nil, .service(let service)): add([service], store)
+            case (.service(let before), .service(let after)): add([before, after], store)
+            case (nil, .node(let node)): nodes.insert(node.id)
+            // Tasks that use it come later.
+            case (nil, .secret), (nil, .config): break
             default: all = true
             }
+        }
+    }
+
+    /// Who has a task on one of the service's networks knows it; what it publishes, every node does.
+    private mutating func add(_ versions: [Service], _ store: ObjectStore) {
+        isReshaped = true
+        if versions.contains(where: { $0.endpoint.ports?.isEmpty == false }) { all = true }
+        guard !all else { return }
+        for network in Set(versions.flatMap(\.spec.attachments).compactMap(\.target)) {
+            store.forEachTask(onNetwork: network) { task in if let node = task.nodeID { nodes.insert(node) } }
         }
     }
 

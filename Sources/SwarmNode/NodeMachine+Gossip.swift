@@ -23,10 +23,10 @@ extension NodeMachine {
             case .memberAlive(let member): effects += revived(member.id, at: now, time)
             case .memberDead(let member):
                 if isLost(member, at: now) { effects += lost(member.id, hasLeft: false, at: now, time) }
-                manager?.mustCheckNodes = true
+                mustCheck(member.id)
             case .memberLeft(let member): effects += lost(member.id, hasLeft: true, at: now, time)
             case .memberSuspect(let member): effects += suspected(member, at: now)
-            case .memberUpdated: manager?.mustCheckNodes = true
+            case .memberUpdated(let member): manager?.nodesToCheck.insert(member.id)
             }
         }
         session.candidates =
@@ -54,7 +54,7 @@ extension NodeMachine {
         nodeIDs[Self.memberID(of: id)] = id
         leftNodes.remove(id)
         hosts[id] = nil
-        manager?.mustCheckNodes = true
+        mustCheck(id)
         var effects: [NodeEffect] = []
         if deadNodes.remove(id) != nil { effects += tellAgent(at: now, time) }
         if let announcement = manager?.dispatcher.announce(to: id) { effects += post([announcement]) }
@@ -66,8 +66,15 @@ extension NodeMachine {
     {
         if hasLeft { leftNodes.insert(id) }
         hosts[id] = nil
-        manager?.mustCheckNodes = true
+        mustCheck(id)
         return deadNodes.insert(id).inserted ? tellAgent(at: now, time) : []
+    }
+
+    private mutating func mustCheck(_ id: ObjectID) {
+        manager?.nodesToCheck.insert(id)
+        // Whether a manager that left can be spared depends on all others.
+        if !leftNodes.isEmpty { manager?.nodesToCheck = .all }
+        manager?.mustCheckVoters = true
     }
 
     private mutating func tellAgent(at now: Instant, _ time: Timestamp) -> [NodeEffect] {

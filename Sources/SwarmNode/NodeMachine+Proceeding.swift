@@ -54,7 +54,8 @@ extension NodeMachine {
         if let manager, manager.needsPlan, planning == nil, manager.plan.isEmpty,
             manager.pipeline.store.cluster != nil
         {
-            let base = manager.pipeline.store
+            var base = manager.pipeline.store
+            base.settled = manager.settled
             self.manager?.needsPlan = false
             self.manager?.planBase = base
             planning = manager.claim
@@ -107,7 +108,7 @@ extension NodeMachine {
             }
         }
         let view = self.view
-        if manager?.mustCheckNodes == true || (manager?.checkNodesAt.map { $0 <= now } ?? false),
+        if manager?.nodesToCheck.isEmpty == false || (manager?.checkNodesAt.map { $0 <= now } ?? false),
             let actions = manager?.nodeActions(view, at: now)
         {
             isForced = isForced && store.nodes.isEmpty
@@ -180,9 +181,12 @@ extension NodeMachine {
 
     /// Makes consensus follow the roles in the store, one change at a time.
     private mutating func changeManagers(at now: Instant, _ time: Timestamp) -> [NodeEffect] {
-        guard let manager, manager.membershipTicket == nil, manager.membershipAt <= now,
-            let voters = manager.wantedVoters(store, view)
+        guard let manager, manager.mustCheckVoters, manager.membershipTicket == nil, manager.membershipAt <= now
         else { return [] }
+        guard let voters = manager.wantedVoters(store, view) else {
+            self.manager?.mustCheckVoters = false
+            return []
+        }
         nextTicket += 1
         self.manager?.membershipTicket = nextTicket
         self.manager?.membershipAt = now + ManagerMachine.membershipRetry

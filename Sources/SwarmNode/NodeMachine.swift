@@ -149,7 +149,7 @@ package struct NodeMachine: Sendable {
     private var keepsTime: Bool {
         // Reads that nobody answers must end, whatever this node is by then.
         !reads.isEmpty
-            || (isManager || raft.isLeader)
+            || (isManager || raft.isLeader || raft.mayCampaign && !isDismissed)
                 && (!raft.isLeader || !raft.membership.members.subtracting([raft.id]).isEmpty)
     }
     /// The node that leads, as far as this one knows.
@@ -252,13 +252,16 @@ package struct NodeMachine: Sendable {
         let isCurrent = planning == manager?.claim
         planning = nil
         guard manager != nil else { return }
-        guard isCurrent || mutations.contains(.appliesStalePlans) else {
+        let isVoid = manager?.isPlanVoid == true
+        manager?.isPlanVoid = false
+        guard isCurrent && !isVoid || mutations.contains(.appliesStalePlans) else {
             manager?.needsPlan = true
             return
         }
         if !isCurrent { manager?.planBase = store }
         manager?.plan = result.actions
         manager?.revisitAt = result.revisitAt
+        manager?.settled = result.settled
     }
 
     /// After every event: letters to itself, then whatever may come next, until nothing is left.
@@ -326,6 +329,11 @@ package struct NodeMachine: Sendable {
             return []
         }
         manager?.report(outcome)
+        manager?.heard(node, store)
+        if case .open = message {
+            manager?.nodesToCheck.insert(node)
+            manager?.mustCheckVoters = true
+        }
         return post(outcome.messages)
     }
 
@@ -361,7 +369,7 @@ package struct NodeMachine: Sendable {
 
     /// A node that missed its own removal from consensus would campaign for ever.
     private mutating func noticeDismissal() {
-        guard raft.membership.isVoter(raft.id), !raft.isLeader, let leader = session.session?.leader,
+        guard raft.mayCampaign, !raft.isLeader, let leader = session.session?.leader,
             leader.term >= raft.hardState.term, !session.managers.isEmpty
         else { return }
         isDismissed = !session.managers.contains(nodeID)

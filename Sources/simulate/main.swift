@@ -32,6 +32,10 @@ let mutant = words.firstIndex(of: "--mutant").flatMap { index in
 }
 if words.first == "bench" {
     bench(requests: Int(number(after: "--requests") ?? 20_000))
+} else if words.first == "scale" {
+    scale(
+        nodes: Int(number(after: "--nodes") ?? 1000), services: Int(number(after: "--services") ?? 1000),
+        replicas: Int(number(after: "--replicas") ?? 30))
 } else if let count = number(after: "--count") {
     let first = number(after: "--from") ?? 1
     var failures: [UInt64] = []

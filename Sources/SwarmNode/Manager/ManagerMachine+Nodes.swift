@@ -23,10 +23,12 @@ extension ManagerMachine {
     /// Brings the nodes' status, and the roles of those that left, to what sessions and gossip say.
     mutating func nodeActions(_ view: ClusterView, at now: Instant) -> [StoreAction] {
         let store = pipeline.store
-        mustCheckNodes = false
-        checkNodesAt = nil
+        if let due = checkNodesAt, due <= now { nodesToCheck = .all }
+        if case .all = nodesToCheck { checkNodesAt = nil }
+        let nodes = nodesToCheck.nodes(in: store)
+        nodesToCheck = .none
         var actions: [StoreAction] = []
-        for node in store.nodes.sorted {
+        for node in nodes {
             var wanted = node
             let isDead = view.dead.contains(node.id)
             if node.id == view.nodeID {

@@ -19,11 +19,17 @@ struct ManagerMachine: Sendable {
     /// The snapshot that the planner works on or has worked on.
     var planBase = ObjectStore()
     var needsPlan = true
+    /// What the last plan found out, for the next one.
+    var settled = SettledServices()
+    /// The plan in the making rests on writes that will not be.
+    var isPlanVoid = false
     /// The last plan came too late in part: agents' reports wait until the next one is in the log.
     var holdsStatuses = false
     var revisitAt: Timestamp?
-    /// Whether to look at the nodes at once, and when to look again anyway.
-    var mustCheckNodes = true
+    /// Which nodes to look at at once, and when to look at all of them anyway.
+    var nodesToCheck = NodeSelection.all
+    /// Whether the managers in consensus may be others than the store asks for.
+    var mustCheckVoters = true
     var checkNodesAt: Instant?
     var membershipTicket: UInt64?
     var membershipAt: Instant
@@ -46,7 +52,13 @@ struct ManagerMachine: Sendable {
     mutating func report(_ outcome: Dispatcher.Outcome) {
         statuses.merge(outcome.statuses) { _, new in new }
         if let receipt = outcome.receipt { receipts.append(receipt) }
-        mustCheckNodes = true
+    }
+
+    /// A node was heard; most of them are known to be well.
+    mutating func heard(_ node: ObjectID, _ store: ObjectStore) {
+        guard store.nodes[node]?.status.state != "ready" else { return }
+        nodesToCheck.insert(node)
+        mustCheckVoters = true
     }
 
     /// What agents have reported, as one write; receipts for what was in the log already come back beside it.
@@ -108,7 +120,7 @@ struct ManagerMachine: Sendable {
         statuses.merge(write.statuses) { newer, _ in newer }
         receipts = write.receipts + receipts
         if write.isPlan { needsPlan = true }
-        mustCheckNodes = true
+        nodesToCheck = .all
     }
 
     /// A write is in the log; what it was refused for a newer version of the same task is tried again.
@@ -131,4 +143,33 @@ struct ManagerMachine: Sendable {
 enum RequestOrigin: Sendable {
     case client(ticket: UInt64)
     case peer(ObjectID, number: UInt64)
+}
+
+/// Some nodes, or all there are.
+enum NodeSelection: Sendable {
+    case some(Set<ObjectID>), all
+
+    static let none = NodeSelection.some([])
+
+    var isEmpty: Bool {
+        switch self {
+        case .some(let ids): ids.isEmpty
+        case .all: false
+        }
+    }
+
+    mutating func insert(_ id: ObjectID) {
+        guard case .some(var ids) = self else { return }
+        self = .none
+        ids.insert(id)
+        self = .some(ids)
+    }
+
+    /// By identifier.
+    func nodes(in store: ObjectStore) -> [Node] {
+        switch self {
+        case .some(let ids): ids.sorted().compactMap { store.nodes[$0] }
+        case .all: store.nodes.sorted
+        }
+    }
 }
