@@ -50,7 +50,14 @@ extension Workspace {
                 want(.remove, of: task)
             }
         }
-        for node in store.nodes.sorted where node.status.state == "down" {
+        // Nobody will ever report of a node that was removed.
+        for node in store.lostNodes {
+            for task in store.tasks(onNode: node) where !task.isStopped {
+                guard draft.accepts(.task, task.id) else { return revisit(at: now) }
+                orphan(task, "node was removed")
+            }
+        }
+        for node in store.nodesDown {
             let limit = node.updatedAt + Reconciler.orphanAfter
             for task in store.tasks(onNode: node.id) where !task.isStopped {
                 guard limit <= now else {
@@ -58,13 +65,15 @@ extension Workspace {
                     break
                 }
                 guard draft.accepts(.task, task.id) else { return revisit(at: now) }
-                var lost = task
-                lost.status.state = .orphaned
-                lost.status.timestamp = now
-                lost.status.message = "node has been down for too long"
-                draft.put(.task(lost))
+                orphan(task, "node has been down for too long")
             }
         }
+    }
+
+    private mutating func orphan(_ task: SwarmTask, _ message: String) {
+        var lost = task
+        (lost.status.state, lost.status.timestamp, lost.status.message) = (.orphaned, now, message)
+        draft.put(.task(lost))
     }
 
     /// Removes what is to be removed and no longer runs.

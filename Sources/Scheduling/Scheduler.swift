@@ -172,6 +172,9 @@ private struct Wishes {
     let hostPorts: Set<PortConfig>
     let replicasMax: UInt64
 
+    /// Whether any node will do that has room.
+    var isUndemanding: Bool { plugins.isEmpty && platforms.isEmpty && constraints?.isEmpty == true }
+
     init(_ task: SwarmTask) {
         service = task.serviceID ?? ""
         let reserved = task.spec.reservedResources
@@ -224,6 +227,7 @@ private struct NodeLoads {
     let nodes: [Node]
     let positions: [ObjectID: Int]
     private(set) var totals: [Int]
+    private let isAvailable: [Bool]
     private var freeNanoCPUs: [Int64]
     private var freeMemory: [Int64]
     private var hostPorts: [Set<PortConfig>]
@@ -234,6 +238,7 @@ private struct NodeLoads {
         freeNanoCPUs = nodes.map { $0.description.resources.nanoCPUs ?? 0 }
         freeMemory = nodes.map { $0.description.resources.memoryBytes ?? 0 }
         totals = nodes.map { _ in 0 }
+        isAvailable = nodes.map { $0.status.state == "ready" && $0.spec.availability == "active" }
         hostPorts = nodes.map { _ in [] }
         for (position, node) in nodes.enumerated() {
             var present: [SwarmTask] = []
@@ -253,10 +258,10 @@ private struct NodeLoads {
     }
 
     func refusal(of wishes: Wishes, at position: Int, count: Int) -> Refusal? {
-        let node = nodes[position]
-        if node.status.state != "ready" || node.spec.availability != "active" { return .notAvailable }
+        guard isAvailable[position] else { return .notAvailable }
         let known = refusal(ofKnown: wishes, at: position, count: count)
-        if known == .resources { return known }
+        if known == .resources || wishes.isUndemanding { return known }
+        let node = nodes[position]
         let offered = node.description.engine.plugins ?? EnginePlugin.builtIn
         if !wishes.plugins.allSatisfy(offered.contains) { return .plugin }
         guard let constraints = wishes.constraints, constraints.allSatisfy({ $0.matches(node) }) else {

@@ -25,6 +25,8 @@ struct Checker {
     var states: [UInt64: ObjectStore] = [:]
     var leaders: [LeadershipKey: Int] = [:]
     var createdAt: [ObjectID: UInt64] = [:]
+    /// The last index at which a service had the name.
+    var names: [String: UInt64] = [:]
     var sent: [StreamKey: Assignment] = [:]
     var indexes: [Int: UInt64] = [:]
     /// Nodes that leave stop whatever runs.
@@ -89,6 +91,7 @@ struct Checker {
         guard store.index > truth.index else { return }
         let before = truth
         truth = store
+        for service in before.services.sorted + store.services.sorted { names[service.spec.name] = store.index }
         try compareTasks(before, store)
         for node in store.nodes.sorted
         where node.status.state == "down" && before.nodes[node.id]?.status.state != "down" {
@@ -197,6 +200,10 @@ extension World {
             let world = self
             try checker.advance(machine.store, by: node, world)
             self.checker = checker
+            clients.agreedIndex = checker.truth.index
+        }
+        if let ahead = machine.ahead, ahead.writes == 0, ahead.store.index != machine.store.index {
+            throw Violation(text: "\(machine.nodeID) goes on from writes that nobody agreed on")
         }
         try observeStreams(machine, event, effects)
         if !machine.deadNodes.isEmpty { try checkEndpoints(machine, node, effects) }

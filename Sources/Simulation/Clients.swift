@@ -7,7 +7,7 @@ import SwarmNode
 /// What clients have asked and been told.
 struct Clients {
     enum Operation {
-        case create
+        case create(name: String)
         case scale(ObjectID, UInt64)
         case remove(ObjectID)
         case changeNode
@@ -19,6 +19,8 @@ struct Clients {
         var operation: Operation
         /// What had been answered when it was asked.
         var answers: Int
+        /// What had been agreed on then.
+        var index: UInt64
     }
     struct Replicas {
         var count: UInt64
@@ -37,13 +39,17 @@ struct Clients {
     private(set) var refused = 0
     var readsServed = 0
     private var joined: [UInt64: Int] = [:]
+    /// As far as anybody has come.
+    var agreedIndex: UInt64 = 0
+    /// The versions that changes were asked of.
+    private var versions: [UInt64: UInt64] = [:]
     private var nextTicket: UInt64 = 1000
     /// Every index that a client knows to be agreed.
     private(set) var floor: UInt64 = 0
 
     mutating func begin(_ operation: Operation, at node: Int) -> UInt64 {
         nextTicket += 1
-        open[nextTicket] = Open(node: node, operation: operation, answers: answers)
+        open[nextTicket] = Open(node: node, operation: operation, answers: answers, index: agreedIndex)
         if case .remove(let id) = operation { removalAsked.insert(id) }
         return nextTicket
     }
@@ -83,9 +89,29 @@ struct Clients {
             try succeeded(entry, response, ticket, checker)
         case .failure(let error):
             refused += 1
+            try checkRefusal(entry, versions.removeValue(forKey: ticket), error, checker)
             if error.code == .unavailable { doubt(entry.operation) }
             // What was certainly not done leaves no trace in what may be.
             if error.code != .unavailable, case .remove(let id) = entry.operation { removalAsked.remove(id) }
+        }
+    }
+
+    mutating func note(version: UInt64, of ticket: UInt64) { versions[ticket] = version }
+
+    /// Nobody is refused for what was never agreed on.
+    private func checkRefusal(
+        _ entry: Open, _ version: UInt64?, _ error: SwarmError, _ checker: Checker
+    ) throws(Violation) {
+        switch entry.operation {
+        case .create(let name):
+            guard error.code == .conflict, (checker.names[name] ?? 0) < entry.index else { return }
+            throw Violation(text: "a service is refused for the name \(name), which nobody has")
+        case .scale(let id, _):
+            guard error.code == .outdatedVersion, let version,
+                checker.truth.services[id]?.version.index == version
+            else { return }
+            throw Violation(text: "a change of service \(id) is refused although its version is the last")
+        case .remove, .changeNode, .join, .read: return
         }
     }
 
@@ -123,13 +149,24 @@ extension World {
             nodes[$0].isMember && nodes[$0].isUp && nodes[$0].pausedUntil <= now
         }
         guard !members.isEmpty else { return }
-        let node = members[below(members.count)]
+        let leader = members.first { nodes[$0].machine?.isLeader == true }
+        if plan.isVaried, below(4) == 0, let leader {
+            // All at once, so that each is judged by what the one before it may have done.
+            for _ in 0..<4 { try clientActs(through: leader) }
+        } else {
+            try clientActs(through: members[below(members.count)])
+        }
+    }
+
+    private mutating func clientActs(through node: Int) throws(Violation) {
         let services = checker.truth.services.sorted.filter { !clients.removalAsked.contains($0.id) }
         switch below(10) {
         case 0, 1, 2:
             guard services.count < 5 else { fallthrough }
-            try ask(node, .create, .createService(makeSpec(), registryAuth: nil))
+            let spec = makeSpec()
+            try ask(node, .create(name: spec.name), .createService(spec, registryAuth: nil))
         case 3, 4:
+            let services = services.filter { $0.spec.mode.replicated != nil }
             guard !services.isEmpty else { return }
             let service = services[below(services.count)]
             var spec = service.spec
@@ -138,9 +175,11 @@ extension World {
             if below(4) == 0 { spec.taskTemplate.forceUpdate = (spec.taskTemplate.forceUpdate ?? 0) + 1 }
             clients.know(service.id, service.spec.mode.replicated?.replicas ?? 0)
             note("scale \(service.id) to \(count)")
-            try ask(
-                node, .scale(service.id, count),
-                .updateService(id: service.id, version: service.version.index, spec, ServiceUpdateOptions()))
+            let ticket = clients.begin(.scale(service.id, count), at: node)
+            clients.note(version: service.version.index, of: ticket)
+            let request = ControlRequest.updateService(
+                id: service.id, version: service.version.index, spec, ServiceUpdateOptions())
+            try step(node, .request(ticket: ticket, request, freshTokens: nil))
         case 5:
             guard services.count > 2 else { return }
             let service = services[below(services.count)]
@@ -152,7 +191,7 @@ extension World {
         }
     }
 
-    private mutating func ask(
+    mutating func ask(
         _ node: Int, _ operation: Clients.Operation, _ request: ControlRequest
     ) throws(Violation) {
         let ticket = clients.begin(operation, at: node)
@@ -169,6 +208,7 @@ extension World {
             spec.taskTemplate.placement = Placement(constraints: ["node.hostname!=\(nodes[0].id)"])
         }
         if below(3) == 0 { spec.endpointSpec = EndpointSpec(ports: [PortConfig(targetPort: 80)]) }
+        vary(&spec)
         return spec
     }
 
@@ -210,6 +250,7 @@ extension World {
         guard let leader = nodes.indices.first(where: { nodes[$0].machine?.isLeader == true }),
             let store = nodes[leader].machine?.store
         else { return }
+        try removeLeavers(store, through: leader)
         for node in store.nodes.sorted where node.spec.availability != "active" {
             var spec = node.spec
             spec.availability = "active"

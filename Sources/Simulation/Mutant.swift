@@ -10,7 +10,18 @@ package enum Mutant: String, Sendable, CaseIterable {
     case readsWithoutAsking, resendsUnansweredRequests, appliesPlansInPart, keepsLostWrites
     case answersFromSpeculation
 
+    /// Whether the fixed seeds are too tame to notice it soon.
+    private var needsVariety: Bool {
+        switch self {
+        case .keepsLostWrites, .answersFromSpeculation, .sendsBeforePersisting, .acknowledgesStatusesEarly,
+            .resendsUnansweredRequests, .appliesStalePlans, .grantsNoGrace:
+            true
+        default: false
+        }
+    }
+
     package func plant(in plan: inout WorldPlan) {
+        plan.isVaried = plan.isVaried || needsVariety
         switch self {
         case .appliesStepsBlindly: plan.dispatchMutations = .appliesStepsBlindly
         case .ignoresGaps: plan.dispatchMutations = .ignoresGaps

@@ -18,6 +18,10 @@ struct SimulatedNode {
     var boot = 0
     var isMember = false
     var isRemoved = false
+    /// It said farewell; its entry in the store is for somebody to remove.
+    var hasLeft = false
+    /// Counts changes of its address.
+    var moves = 0
     var epoch: UInt64 = 0
     var isForced = false
     /// Counts erasures of the log: answers of the disk to what was written before are dropped.

@@ -154,6 +154,7 @@ extension World {
                 nodes[node].containers[id]?.info.state = .running
                 nodes[node].containers[id]?.info.pid = 4711
                 schedule(answer(task, .started(pid: 4711)), after: milliseconds(5...50))
+                if plan.isVaried { live(task, id, on: node) }
             }
         case .stopContainer(let task, let id, _):
             try checker.checkStop(of: task, id, on: nodes[node], now)
@@ -184,15 +185,15 @@ extension World {
     }
 
     /// A container's process ends by itself.
-    mutating func endContainer(_ id: String, on node: Int) {
+    mutating func endContainer(_ id: String, on node: Int, code: Int = 1) {
         guard nodes[node].containers[id]?.info.state == .running else { return }
         nodes[node].containers[id]?.info.state = .exited
-        nodes[node].containers[id]?.info.exitCode = 1
+        nodes[node].containers[id]?.info.exitCode = code
         let (_, time) = clocks(of: node)
         schedule(
             .event(
                 node: node, boot: nodes[node].boot,
-                .agent(.container(.exited(containerID: id, exitCode: 1, oomKilled: false, at: time)))),
+                .agent(.container(.exited(containerID: id, exitCode: code, oomKilled: false, at: time)))),
             after: 1_000_000)
     }
 

@@ -10,11 +10,16 @@ extension World {
     mutating func injectFault() {
         guard !isCalm else { return }
         schedule(.fault, after: milliseconds(400...2500))
-        let members = nodes.indices.filter { nodes[$0].isMember && !nodes[$0].isRemoved }
+        let members = nodes.indices.filter { nodes[$0].isMember && !nodes[$0].isRemoved && !nodes[$0].hasLeft }
         guard !members.isEmpty else { return }
         let node = members[below(members.count)]
         let length = milliseconds(200...6000)
-        switch below(16) {
+        switch below(plan.isVaried ? 21 : 16) {
+        case 16: splitManagers(length)
+        case 17: cutPower(members)
+        case 18: ring(members, length)
+        case 19: beginLeaving()
+        case 20: splitManagers(length)
         case 13: deafenLeaders()
         case 14: delayLeader(members, length)
         case 15:
@@ -124,7 +129,7 @@ extension World {
         trouble(members, until: now + at)
     }
 
-    private mutating func trouble(_ members: [Int], until end: Int64) {
+    mutating func trouble(_ members: [Int], until end: Int64) {
         for member in members { nodes[member].troubledAt = max(nodes[member].troubledAt, end) }
     }
 
@@ -154,7 +159,7 @@ extension World {
             nodes[node].isDiskSlow = false
             nodes[node].pausedUntil = min(nodes[node].pausedUntil, now)
             nodes[node].troubledAt = now
-            if nodes[node].isMember, !nodes[node].isUp {
+            if nodes[node].isMember, !nodes[node].isUp, !nodes[node].hasLeft {
                 schedule(.restart(node: node), after: milliseconds(1...50))
             }
         }

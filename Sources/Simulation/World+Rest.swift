@@ -22,16 +22,18 @@ extension World {
             }
             return "requests are not answered yet: \(open.joined(separator: ", "))"
         }
-        for node in nodes where node.isMember && !node.isRemoved {
+        if let left = nodes.first(where: { $0.hasLeft && store.nodes[$0.id] != nil }) {
+            return "\(left.id) has left and is still known"
+        }
+        for node in nodes where node.isMember && !node.isRemoved && !node.hasLeft {
             guard let machine = node.machine else { return "\(node.id) is not up" }
             guard let object = store.nodes[node.id] else { return "\(node.id) is not known" }
             guard object.status.state == "ready" else { return "\(node.id) is \(object.status.state)" }
             guard object.spec.availability == "active" else {
                 return "\(node.id) is \(object.spec.availability)"
             }
-            guard machine.deadNodes.isEmpty else {
-                return "\(node.id) holds \(machine.deadNodes.sorted()) for dead"
-            }
+            let dead = machine.deadNodes.filter { id in !nodes.contains { $0.hasLeft && $0.id == id } }
+            guard dead.isEmpty else { return "\(node.id) holds \(dead.sorted()) for dead" }
             let isVoter = leader.voters.contains(NodeMachine.memberID(of: node.id))
             guard isVoter == (object.spec.role == "manager") else { return "\(node.id) votes: \(isVoter)" }
             if isVoter, machine.store.index != store.index {
@@ -49,8 +51,18 @@ extension World {
 
     private func unsettledServices(_ store: ObjectStore) -> String? {
         for service in store.services.sorted {
-            let wanted = Int(service.spec.mode.replicated?.replicas ?? 0)
             let tasks = store.tasks(ofService: service.id)
+            if service.spec.isJob {
+                let done = tasks.count { $0.status.state == .complete }
+                guard done >= Int(service.spec.totalCompletions) else {
+                    let states = tasks.map {
+                        "\($0.slot ?? 0)@\($0.nodeID ?? "-"):\($0.status.state)->\($0.desiredState) "
+                            + "\($0.jobIteration?.index ?? 99) \($0.status.err ?? "")"
+                    }
+                    return "job \(service.spec.name) has completed \(done) times: \(states)"
+                }
+            }
+            let wanted = wantedTasks(of: service, store)
             let running = tasks.filter { $0.status.state == .running && $0.desiredState == .running }
             guard running.count == wanted else {
                 let states = tasks.map {
@@ -72,8 +84,18 @@ extension World {
         return nil
     }
 
+    private func wantedTasks(of service: Service, _ store: ObjectStore) -> Int {
+        guard service.spec.mode.global != nil else { return Int(service.spec.mode.replicated?.replicas ?? 0) }
+        let constraints = (service.spec.taskTemplate.placement?.constraints ?? []).compactMap {
+            try? PlacementConstraint($0)
+        }
+        return store.nodes.count { node in
+            node.spec.availability == "active" && constraints.allSatisfy { $0.matches(node) }
+        }
+    }
+
     private func unsettledContainers(_ store: ObjectStore) -> String? {
-        for node in nodes where node.isMember && !node.isRemoved {
+        for node in nodes where node.isMember && !node.isRemoved && !node.hasLeft {
             let running = Set(node.containers.values.filter { $0.info.state == .running }.map(\.task))
             let wanted = Set(
                 store.tasks(onNode: node.id).filter {
@@ -92,6 +114,7 @@ extension SwarmTask {
     /// Whether something about it will still change by itself.
     fileprivate var isMoving: Bool {
         if desiredState == .remove { return true }
+        if desiredState == .complete, status.state == .complete { return false }
         return !status.state.isTerminal && (desiredState >= .shutdown || status.state != .running)
             || status.state.isTerminal && desiredState < .shutdown
     }

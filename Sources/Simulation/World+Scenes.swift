@@ -33,7 +33,7 @@ extension World {
         spec.taskTemplate.containerSpec = ContainerSpec(image: "busybox")
         spec.taskTemplate.networks = [NetworkAttachmentConfig(target: "front")]
         spec.mode = ServiceMode(replicated: ReplicatedMode(replicas: replicas))
-        let ticket = clients.begin(.create, at: 0)
+        let ticket = clients.begin(.create(name: "scene"), at: 0)
         try step(0, .request(ticket: ticket, .createService(spec, registryAuth: nil), freshTokens: nil))
     }
 

@@ -17,6 +17,8 @@ package struct WorldPlan: Sendable {
     package var settleSeconds: Int64 = 150
     package var hasFaults = true
     package var hasClients = true
+    /// Jobs, global services, health checks, nodes that leave or move, power cuts, rings: more than the fixed seeds know.
+    package var isVaried = false
     package var nodeMutations: NodeMutations = []
     package var dispatchMutations: DispatchMutations = []
     package var worldMutations: WorldMutations = []
@@ -68,6 +70,9 @@ package struct World {
         case deafen
         case client
         case join(node: Int)
+        case finish(node: Int, container: String)
+        case leave(node: Int)
+        case gone(node: Int)
     }
 
     /// The transcript keeps so many lines.
@@ -226,7 +231,8 @@ package struct World {
         case .kept(let node, let boot):
             guard nodes[node].boot == boot, let held = nodes[node].unsaved else { return }
             (nodes[node].held, nodes[node].unsaved) = (held, nil)
-        case .restart(let node): if !nodes[node].isUp, !nodes[node].isRemoved { start(node) }
+        case .restart(let node):
+            if !nodes[node].isUp, !nodes[node].isRemoved, !nodes[node].hasLeft { start(node) }
         case .fault: injectFault()
         case .heal(let what):
             note("heals: \(what)")
@@ -237,6 +243,9 @@ package struct World {
         case .deafen: deafenLeader()
         case .client: try clientActs()
         case .join(let node): join(node)
+        case .finish(let node, let container): endContainer(container, on: node, code: 0)
+        case .leave(let node): try leave(node)
+        case .gone(let node): crash(node)
         }
     }
 
@@ -295,13 +304,17 @@ package struct World {
 
     // MARK: Starting and stopping
 
-    func address(of node: Int) -> PeerAddress { PeerAddress(host: "10.0.0.\(node + 1)", port: 7946) }
+    func address(of node: Int) -> PeerAddress {
+        PeerAddress(host: "10.\(nodes[node].moves).0.\(node + 1)", port: 7946)
+    }
     func index(of id: String) -> Int? { id.hasPrefix("node-") ? Int(id.dropFirst(5)) : nil }
     func index(of address: PeerAddress) -> Int? {
-        address.host.hasPrefix("10.0.0.") ? Int(address.host.dropFirst(7)).map { $0 - 1 } : nil
+        // Who has moved is no longer found at the old address.
+        nodes.indices.first { self.address(of: $0) == address }
     }
 
     mutating func start(_ node: Int) {
+        if plan.isVaried, nodes[node].boot > 0, below(6) == 0 { nodes[node].moves = (nodes[node].moves + 1) % 250 }
         nodes[node].boot += 1
         nodes[node].wakeAt = .max
         nodes[node].troubledAt = now

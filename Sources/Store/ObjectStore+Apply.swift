@@ -101,7 +101,12 @@ extension ObjectStore {
             for network in old.subtracting(new) { servicesByNetwork.remove(service.id, under: network) }
             for network in new.subtracting(old) { servicesByNetwork.insert(service.id, under: network) }
             changedAt[service.id] = after == nil ? nil : index
-        case .node:
+        case .node(let node):
+            if case .node(let new)? = after, new.status.state == "down" {
+                downNodes.insert(node.id)
+            } else {
+                downNodes.remove(node.id)
+            }
             guard case .node(let old)? = before, case .node(let new)? = after, old.spec == new.spec,
                 old.status.state == new.status.state, old.description == new.description
             else {

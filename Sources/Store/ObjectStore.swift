@@ -16,6 +16,7 @@ package struct ObjectStore: Sendable {
     var newTasks: TreeSet<ObjectID> = []
     var pendingTasks: TreeSet<ObjectID> = []
     var removableTasks: TreeSet<ObjectID> = []
+    var downNodes: TreeSet<ObjectID> = []
     /// What the planner found out about this history; travels with snapshots, is no part of images.
     package var settled = SettledServices()
     /// The index at which a service or one of its tasks last changed.
@@ -36,8 +37,12 @@ package struct ObjectStore: Sendable {
     package var newTaskIDs: [ObjectID] { newTasks.sorted() }
     /// Tasks without a node, in no order.
     package var tasksPending: [SwarmTask] { pendingTasks.compactMap { tasks[$0] } }
+    /// Nodes that are down, by identifier.
+    package var nodesDown: [Node] { downNodes.sorted().compactMap { nodes[$0] } }
     /// Tasks that are to be forgotten, by identifier.
     package var taskIDsToRemove: [ObjectID] { removableTasks.sorted() }
+    /// Nodes that are gone while tasks that were given to them are not.
+    package var lostNodes: [ObjectID] { tasksByNode.keys.filter { nodes[$0] == nil }.sorted() }
     /// Services that are gone while tasks of theirs are not.
     package var lostServices: [ObjectID] { tasksByService.keys.filter { services[$0] == nil }.sorted() }
     /// The tasks that hold an attachment to a network, whatever their state.

@@ -201,8 +201,18 @@ extension Commit {
         changes.contains { change in
             switch change.after?.kind ?? change.before?.kind {
             case .secret, .config, nil: false
-            case .cluster, .node, .service, .network, .task: true
+            case .task: !change.isProgress
+            case .cluster, .node, .service, .network: true
             }
         }
+    }
+}
+
+extension StoreChange {
+    /// A task on its way up, between having its node and running, is of no interest to the planner.
+    fileprivate var isProgress: Bool {
+        guard case .task(let old)? = before, case .task(let new)? = after else { return false }
+        return old.desiredState == new.desiredState && old.nodeID == new.nodeID
+            && old.status.state >= .assigned && new.status.state < .running
     }
 }

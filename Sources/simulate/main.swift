@@ -13,6 +13,7 @@ func number(after word: String) -> UInt64? {
 
 func run(_ seed: UInt64, _ mutant: Mutant?) -> Bool {
     var plan = WorldPlan(seed: seed)
+    plan.isVaried = words.contains("--varied")
     mutant?.plant(in: &plan)
     var world = World(seed: seed, plan: plan)
     world.isVerbose = words.contains("--verbose")
