@@ -92,7 +92,8 @@ extension RaftMachine {
             // A new leader completes what another one began, with the members of the joint entry.
             return hasCommittedInTerm ? finishChange(at: now) : []
         }
-        guard !isVoter else { return continueChange(at: now) }
+        // Whoever a read waited for may be no member any more.
+        guard !isVoter else { return confirmReads(at: now) + continueChange(at: now) }
         // Not a member any more: somebody else leads on (thesis §4.2.2).
         let successor = peers.filter(membership.voters.contains).max {
             (progress[$0]?.matched ?? 0, $1) < (progress[$1]?.matched ?? 0, $0)

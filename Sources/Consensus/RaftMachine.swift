@@ -21,7 +21,7 @@ package struct RaftMachine: Sendable {
     /// The latest snapshot, if its image is known here.
     package internal(set) var snapshot: Snapshot?
     let configuration: RaftConfiguration
-    var mutations: RaftMutations = []
+    package var mutations: RaftMutations = []
     var generator: SeededGenerator
     var electionDeadline: Instant?
     var heartbeatDeadline: Instant?

@@ -159,22 +159,25 @@ package struct RaftConfiguration: Sendable {
 }
 
 /// Wrong turns that a test can make the machine take, to prove that the checkers notice. Never set elsewhere.
-struct RaftMutations: OptionSet, Sendable {
-    let rawValue: UInt32
-    static let sendsVoteBeforePersisting = RaftMutations(rawValue: 1 << 0)
-    static let votesTwice = RaftMutations(rawValue: 1 << 1)
-    static let commitsEarlierTermsByCounting = RaftMutations(rawValue: 1 << 2)
-    static let servesReadsUnconfirmed = RaftMutations(rawValue: 1 << 3)
-    static let votesForShorterLogs = RaftMutations(rawValue: 1 << 4)
-    static let forgetsOutgoingQuorum = RaftMutations(rawValue: 1 << 5)
-    static let appliesBeforeCommit = RaftMutations(rawValue: 1 << 6)
-    static let skipsPreVote = RaftMutations(rawValue: 1 << 7)
-    static let acknowledgesBeforePersisting = RaftMutations(rawValue: 1 << 8)
-    static let skipsPreviousEntryCheck = RaftMutations(rawValue: 1 << 9)
-    static let countsOwnUnsyncedEntries = RaftMutations(rawValue: 1 << 10)
-    static let countsLearners = RaftMutations(rawValue: 1 << 11)
-    static let acceptsPiecesAnywhere = RaftMutations(rawValue: 1 << 12)
-    static let confirmsReadsByOldRounds = RaftMutations(rawValue: 1 << 13)
-    static let keepsConflictingEntries = RaftMutations(rawValue: 1 << 14)
-    static let readsBeforeOwnCommit = RaftMutations(rawValue: 1 << 15)
+package struct RaftMutations: OptionSet, Sendable {
+    package let rawValue: UInt32
+
+    package init(rawValue: UInt32) { self.rawValue = rawValue }
+
+    package static let sendsVoteBeforePersisting = RaftMutations(rawValue: 1 << 0)
+    package static let votesTwice = RaftMutations(rawValue: 1 << 1)
+    package static let commitsEarlierTermsByCounting = RaftMutations(rawValue: 1 << 2)
+    package static let servesReadsUnconfirmed = RaftMutations(rawValue: 1 << 3)
+    package static let votesForShorterLogs = RaftMutations(rawValue: 1 << 4)
+    package static let forgetsOutgoingQuorum = RaftMutations(rawValue: 1 << 5)
+    package static let appliesBeforeCommit = RaftMutations(rawValue: 1 << 6)
+    package static let skipsPreVote = RaftMutations(rawValue: 1 << 7)
+    package static let acknowledgesBeforePersisting = RaftMutations(rawValue: 1 << 8)
+    package static let skipsPreviousEntryCheck = RaftMutations(rawValue: 1 << 9)
+    package static let countsOwnUnsyncedEntries = RaftMutations(rawValue: 1 << 10)
+    package static let countsLearners = RaftMutations(rawValue: 1 << 11)
+    package static let acceptsPiecesAnywhere = RaftMutations(rawValue: 1 << 12)
+    package static let confirmsReadsByOldRounds = RaftMutations(rawValue: 1 << 13)
+    package static let keepsConflictingEntries = RaftMutations(rawValue: 1 << 14)
+    package static let readsBeforeOwnCommit = RaftMutations(rawValue: 1 << 15)
 }

@@ -77,6 +77,9 @@ package struct AgentSession: Sendable {
     /// The assignment with the epoch that its versions belong to.
     package var held: HeldAssignment? { assignment.map { HeldAssignment(epoch: assignmentEpoch, assignment: $0) } }
 
+    /// The number of the last report; nil while a leader has not confirmed it.
+    package var confirmedReport: UInt64? { sent == nil ? nextNumber - 1 : nil }
+
     private var isOwnLeader: Bool { session?.leader.nodeID == nodeID }
 
     package var nextDeadline: Instant? {

@@ -35,6 +35,8 @@ package struct Dispatcher: Sendable {
         var sent: [AssignmentKey: UInt64]
         var sentAt: Instant
         var managers: [ObjectID]
+        /// The last report heard; an earlier one that was overtaken on its way says nothing new.
+        var reportNumber: UInt64 = 0
     }
 
     package let claim: LeaderClaim
@@ -185,8 +187,11 @@ package struct Dispatcher: Sendable {
             lastHeard[node] = now
             outcome.messages = sendAll(node, store, managers: managers, at: now)
         case .statuses(let id, let number, let statuses):
-            guard known(id, node, &outcome) != nil else { break }
+            guard let session = known(id, node, &outcome) else { break }
             lastHeard[node] = now
+            // The next report leaves when the one before it was acknowledged.
+            guard number >= session.reportNumber else { break }
+            sessions[node]?.reportNumber = number
             for (task, status) in statuses {
                 let isOwner = store.tasks[task].map { $0.nodeID == node } ?? true
                 if isOwner || mutations.contains(.acceptsForeignStatuses) {

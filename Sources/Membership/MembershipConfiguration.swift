@@ -128,21 +128,24 @@ package struct MembershipConfiguration: Sendable {
 }
 
 /// Wrong turns that a test can make the machine take, to prove that the checkers notice. Never set elsewhere.
-struct MembershipMutations: OptionSet, Sendable {
-    let rawValue: UInt32
-    static let losesRefutations = MembershipMutations(rawValue: 1 << 0)
-    static let ignoresOwnPauses = MembershipMutations(rawValue: 1 << 1)
-    static let believesDeathsByHearsay = MembershipMutations(rawValue: 1 << 2)
-    static let forgetsTheDead = MembershipMutations(rawValue: 1 << 3)
-    static let acceptsOlderIncarnations = MembershipMutations(rawValue: 1 << 4)
-    static let neverAsksHelpers = MembershipMutations(rawValue: 1 << 5)
-    static let takesMergedDeathsForTruth = MembershipMutations(rawValue: 1 << 6)
-    static let overfillsDatagrams = MembershipMutations(rawValue: 1 << 7)
-    static let suspectsForEver = MembershipMutations(rawValue: 1 << 8)
-    static let keepsOldAddresses = MembershipMutations(rawValue: 1 << 9)
-    static let believesContactsByHearsay = MembershipMutations(rawValue: 1 << 10)
-    static let believesDeparturesByHearsay = MembershipMutations(rawValue: 1 << 11)
-    static let believesSendersNames = MembershipMutations(rawValue: 1 << 12)
+package struct MembershipMutations: OptionSet, Sendable {
+    package let rawValue: UInt32
+
+    package init(rawValue: UInt32) { self.rawValue = rawValue }
+
+    package static let losesRefutations = MembershipMutations(rawValue: 1 << 0)
+    package static let ignoresOwnPauses = MembershipMutations(rawValue: 1 << 1)
+    package static let believesDeathsByHearsay = MembershipMutations(rawValue: 1 << 2)
+    package static let forgetsTheDead = MembershipMutations(rawValue: 1 << 3)
+    package static let acceptsOlderIncarnations = MembershipMutations(rawValue: 1 << 4)
+    package static let neverAsksHelpers = MembershipMutations(rawValue: 1 << 5)
+    package static let takesMergedDeathsForTruth = MembershipMutations(rawValue: 1 << 6)
+    package static let overfillsDatagrams = MembershipMutations(rawValue: 1 << 7)
+    package static let suspectsForEver = MembershipMutations(rawValue: 1 << 8)
+    package static let keepsOldAddresses = MembershipMutations(rawValue: 1 << 9)
+    package static let believesContactsByHearsay = MembershipMutations(rawValue: 1 << 10)
+    package static let believesDeparturesByHearsay = MembershipMutations(rawValue: 1 << 11)
+    package static let believesSendersNames = MembershipMutations(rawValue: 1 << 12)
 }
 
 /// Logarithms without a C library, equal on every machine.

@@ -29,7 +29,7 @@ package struct MembershipMachine: Sendable {
     package internal(set) var incarnation: Incarnation
     package internal(set) var statistics = MembershipStatistics()
     let configuration: MembershipConfiguration
-    var mutations: MembershipMutations = []
+    package var mutations: MembershipMutations = []
     var generator: SeededGenerator
     var phase = Phase.idle
     var health = LocalHealth()

@@ -14,6 +14,10 @@ extension Workspace {
         let all = slots(of: service).mapValues { slot in
             Slot(key: slot.key, tasks: slot.tasks.filter { $0.jobIteration == iteration })
         }
+        for (_, slot) in all.sorted(by: { $0.key < $1.key }) {
+            guard !draft.isFull else { return revisit(at: now) }
+            dismissFailures(in: slot)
+        }
         let active = all.values.reduce(0) { $0 + $1.current.filter { !$0.isStopped }.count }
         let wanted: [SlotKey]
         if service.spec.isGlobal {
@@ -40,6 +44,16 @@ extension Workspace {
             room -= 1
         }
         promote(service, to: .complete)
+    }
+
+    /// Of what ended unwell only a slot's last task counts, and none once the slot's work is done.
+    ///
+    /// Clocks of leaders differ, so that the last by its date need not be the one that was made last.
+    private mutating func dismissFailures(in slot: Slot) {
+        let isDone = slot.tasks.contains { $0.status.state == .complete }
+        for task in slot.current where task.isStopped && task.status.state != .complete {
+            if isDone || task.id != slot.newest?.id { want(.shutdown, of: task) }
+        }
     }
 
     /// Tasks of services that are gone go too; tasks of nodes that stayed away too long free what they hold.

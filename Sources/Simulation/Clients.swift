@@ -152,7 +152,7 @@ extension World {
         let leader = members.first { nodes[$0].machine?.isLeader == true }
         if plan.isVaried, below(4) == 0, let leader {
             // All at once, so that each is judged by what the one before it may have done.
-            for _ in 0..<4 { try clientActs(through: leader) }
+            for _ in 0..<4 where nodes[leader].isUp { try clientActs(through: leader) }
         } else {
             try clientActs(through: members[below(members.count)])
         }
@@ -214,7 +214,8 @@ extension World {
 
     /// Drains, wakes, promotes or demotes a node.
     private mutating func changeNode(through node: Int) throws(Violation) {
-        let known = checker.truth.nodes.sorted
+        // Nobody promotes or demotes who is on its way out: a quorum of those that are gone is lost.
+        let known = checker.truth.nodes.sorted.filter { !checker.leaving.contains($0.id) }
         guard !known.isEmpty else { return }
         let target = known[below(known.count)]
         var spec = target.spec

@@ -1,4 +1,6 @@
+import Consensus
 import Dispatching
+import Membership
 import SwarmNode
 
 /// A planted fault; each must be noticed by some seed, or the checkers prove nothing.
@@ -9,19 +11,23 @@ package enum Mutant: String, Sendable, CaseIterable {
     case answersBeforeAgreement, appliesStalePlans, keepsEndpointsOfTheDead, restartsTasksOnLeaderChange
     case readsWithoutAsking, resendsUnansweredRequests, appliesPlansInPart, keepsLostWrites
     case answersFromSpeculation
+    case votesTwice, servesReadsUnconfirmed, appliesBeforeCommit, losesRefutations, keepsOldAddresses
 
     /// Whether the fixed seeds are too tame to notice it soon.
     private var needsVariety: Bool {
         switch self {
         case .keepsLostWrites, .answersFromSpeculation, .sendsBeforePersisting, .acknowledgesStatusesEarly,
-            .resendsUnansweredRequests, .appliesStalePlans, .grantsNoGrace:
+            .resendsUnansweredRequests, .appliesStalePlans, .grantsNoGrace, .votesTwice, .appliesBeforeCommit,
+            .keepsOldAddresses:
             true
         default: false
         }
     }
 
-    package func plant(in plan: inout WorldPlan) {
+    /// - Parameter isPlanted: false for the same world without the fault, to compare with.
+    package func plant(in plan: inout WorldPlan, isPlanted: Bool = true) {
         plan.isVaried = plan.isVaried || needsVariety
+        guard isPlanted else { return }
         switch self {
         case .appliesStepsBlindly: plan.dispatchMutations = .appliesStepsBlindly
         case .ignoresGaps: plan.dispatchMutations = .ignoresGaps
@@ -42,6 +48,11 @@ package enum Mutant: String, Sendable, CaseIterable {
         case .appliesPlansInPart: plan.nodeMutations = .appliesPlansInPart
         case .keepsLostWrites: plan.nodeMutations = .keepsLostWrites
         case .answersFromSpeculation: plan.nodeMutations = .answersFromSpeculation
+        case .votesTwice: plan.raftMutations = .votesTwice
+        case .servesReadsUnconfirmed: plan.raftMutations = .servesReadsUnconfirmed
+        case .appliesBeforeCommit: plan.raftMutations = .appliesBeforeCommit
+        case .losesRefutations: plan.gossipMutations = .losesRefutations
+        case .keepsOldAddresses: plan.gossipMutations = .keepsOldAddresses
         }
     }
 }

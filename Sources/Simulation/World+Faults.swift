@@ -135,7 +135,9 @@ extension World {
 
     /// A node gone wrong says that others' tasks have failed.
     private mutating func forge(from node: Int) {
+        // The forged report is numbered so that it confirms nothing that the agent has still to report.
         guard let session = nodes[node].machine?.session.session,
+            let number = nodes[node].machine?.session.confirmedReport,
             let leader = index(of: session.leader.nodeID),
             let victim = checker.truth.tasks.sorted.first(where: {
                 $0.nodeID != nodes[node].id && $0.nodeID != nil && $0.status.state == .running
@@ -144,7 +146,7 @@ extension World {
         note("\(nodes[node].id) forges the status of \(victim.id)")
         var status = victim.status
         (status.state, status.message) = (.failed, Checker.forged)
-        let message = PeerMessage.toManager(.statuses(session, number: 1 << 40, [victim.id: status]))
+        let message = PeerMessage.toManager(.statuses(session, number: number, [victim.id: status]))
         schedule(.peer(message, from: node, to: leader), after: 1_000_000)
     }
 

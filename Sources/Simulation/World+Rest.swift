@@ -52,6 +52,14 @@ extension World {
     private func unsettledServices(_ store: ObjectStore) -> String? {
         for service in store.services.sorted {
             let tasks = store.tasks(ofService: service.id)
+            let eligible = eligibleNodes(for: service, store)
+            // The only nodes that might run it may have left for good: its tasks wait.
+            if eligible == 0 {
+                if let task = tasks.first(where: { $0.status.state == .running }) {
+                    return "task \(task.id) runs against its constraints"
+                }
+                continue
+            }
             if service.spec.isJob {
                 let done = tasks.count { $0.status.state == .complete }
                 guard done >= Int(service.spec.totalCompletions) else {
@@ -62,7 +70,7 @@ extension World {
                     return "job \(service.spec.name) has completed \(done) times: \(states)"
                 }
             }
-            let wanted = wantedTasks(of: service, store)
+            let wanted = wantedTasks(of: service, eligible)
             let running = tasks.filter { $0.status.state == .running && $0.desiredState == .running }
             guard running.count == wanted else {
                 let states = tasks.map {
@@ -73,7 +81,10 @@ extension World {
                     "\(service.spec.name) runs \(running.count) of \(wanted): \(states.joined(separator: ", "))"
             }
             if let busy = tasks.first(where: { $0.isMoving }) {
-                return "task \(busy.id) is \(busy.status.state) and should be \(busy.desiredState)"
+                let due = busy.startAfter.map { " after \($0)" } ?? ""
+                let states = tasks.map { "\($0.slot ?? 0)@\($0.nodeID ?? "-"):\($0.status.state)->\($0.desiredState)" }
+                return "task \(busy.id) of \(service.spec.name) on \(busy.nodeID ?? "-") is \(busy.status.state) "
+                    + "and should be \(busy.desiredState)\(due): \(states)"
             }
             if service.updateStatus?.state == "updating" { return "\(service.spec.name) is being updated" }
         }
@@ -84,8 +95,11 @@ extension World {
         return nil
     }
 
-    private func wantedTasks(of service: Service, _ store: ObjectStore) -> Int {
-        guard service.spec.mode.global != nil else { return Int(service.spec.mode.replicated?.replicas ?? 0) }
+    private func wantedTasks(of service: Service, _ eligible: Int) -> Int {
+        service.spec.mode.global != nil ? eligible : Int(service.spec.mode.replicated?.replicas ?? 0)
+    }
+
+    private func eligibleNodes(for service: Service, _ store: ObjectStore) -> Int {
         let constraints = (service.spec.taskTemplate.placement?.constraints ?? []).compactMap {
             try? PlacementConstraint($0)
         }
@@ -117,5 +131,25 @@ extension SwarmTask {
         if desiredState == .complete, status.state == .complete { return false }
         return !status.state.isTerminal && (desiredState >= .shutdown || status.state != .running)
             || status.state.isTerminal && desiredState < .shutdown
+    }
+}
+
+extension ObjectStore {
+    /// Which nodes, services and tasks differ from an earlier store's, in words.
+    func changes(since before: ObjectStore) -> [String] {
+        func difference<Object: SwarmObject & Equatable>(
+            _ kind: String, _ old: Table<Object>, _ new: Table<Object>, _ words: (Object) -> String
+        ) -> [String] {
+            Set(old.ids + new.ids).sorted().filter { old[$0] != new[$0] }.map { id in
+                "\(kind) \(id.prefix(6)): \(old[id].map(words) ?? "absent") -> \(new[id].map(words) ?? "absent")"
+            }
+        }
+        return difference("node", before.nodes, nodes) { node in
+            "\(node.version.index) \(node.status.state) \(node.status.addr ?? "") \(node.spec.role) "
+                + "\(node.managerStatus.map { "\($0)" } ?? "")"
+        } + difference("service", before.services, services) { "\($0.version.index)" }
+            + difference("task", before.tasks, tasks) {
+                "\($0.version.index) \($0.status.state)/\($0.desiredState)@\($0.nodeID ?? "-")"
+            }
     }
 }

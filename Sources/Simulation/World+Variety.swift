@@ -89,8 +89,12 @@ extension World {
             let leader = nodes.indices.first(where: { nodes[$0].machine?.isLeader == true })
         else { return }
         let voters = nodes[leader].machine?.voters ?? []
+        let ahead = nodes[leader].machine?.ahead?.store ?? checker.truth
+        func known(_ node: Int) -> Node? { ahead.nodes[nodes[node].id] }
         let candidates = nodes.indices.filter { node in
+            // Who is about to be promoted may be the next quorum.
             nodes[node].isUp && nodes[node].isMember && node != 0
+                && (known(node)?.spec.role == "worker" || voters.contains(NodeMachine.memberID(of: nodes[node].id)))
                 && (voters.count > 3 || !voters.contains(NodeMachine.memberID(of: nodes[node].id)))
         }
         guard !candidates.isEmpty else { return }

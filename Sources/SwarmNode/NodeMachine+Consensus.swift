@@ -249,6 +249,7 @@ extension NodeMachine {
         raft = RaftMachine(
             id: raft.id, voters: [], seed: generator.next(), configuration: setup.raft,
             firstSequence: raft.nextSequence)
+        raft.mutations = raftMutations
         (store, held, lastSnapshot, savingSnapshot) = (ObjectStore(), [], 0, nil)
         isForced = false
         effects.append(.eraseLog(epoch: epoch))

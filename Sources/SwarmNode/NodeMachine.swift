@@ -42,6 +42,8 @@ package struct NodeMachine: Sendable {
     package internal(set) var epoch: UInt64
     package var mutations: NodeMutations = []
     package var dispatchMutations: DispatchMutations = [] { didSet { session.mutations = dispatchMutations } }
+    package var raftMutations: RaftMutations = [] { didSet { raft.mutations = raftMutations } }
+    package var gossipMutations: MembershipMutations = [] { didSet { gossip?.mutations = gossipMutations } }
     var raft: RaftMachine
     let codec: any ObjectCodec
     var facts: AllocationFacts

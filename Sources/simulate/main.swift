@@ -3,7 +3,8 @@ import Simulation
 import SwarmNode
 
 /// Runs seeds: `simulate SEED` one, with its transcript when it fails; `simulate --count N [--from SEED]` many;
-/// `--mutant NAME` plants a fault that some seed must notice; `bench` measures.
+/// `--varied` plays more kinds of faults, `--faults N` and `--settle N` change the seconds of both parts;
+/// `--mutant NAME` plants a fault that some seed must notice, `--all` goes on after it; `bench` and `scale` measure.
 let words = Array(CommandLine.arguments.dropFirst())
 
 func number(after word: String) -> UInt64? {
@@ -14,6 +15,8 @@ func number(after word: String) -> UInt64? {
 func run(_ seed: UInt64, _ mutant: Mutant?) -> Bool {
     var plan = WorldPlan(seed: seed)
     plan.isVaried = words.contains("--varied")
+    if let seconds = number(after: "--faults") { plan.faultSeconds = Int64(clamping: seconds) }
+    if let seconds = number(after: "--settle") { plan.settleSeconds = Int64(clamping: seconds) }
     mutant?.plant(in: &plan)
     var world = World(seed: seed, plan: plan)
     world.isVerbose = words.contains("--verbose")
@@ -42,13 +45,12 @@ if words.first == "bench" {
     var failures: [UInt64] = []
     for seed in first..<(first + count) where !run(seed, mutant) {
         failures.append(seed)
-        if mutant != nil { break }
+        if mutant != nil, !words.contains("--all") { break }
     }
     print("\(failures.count) failures among \(count) seeds: \(failures)")
 } else if let seed = words.first.flatMap({ UInt64($0) }) {
     _ = run(seed, mutant)
 } else {
-    print(
-        "usage: simulate SEED [--verbose] | --count N [--from SEED]; --mutant \(Mutant.allCases.map(\.rawValue))"
-    )
+    print("usage: simulate SEED [--verbose] | --count N [--from SEED]; --varied --faults N --settle N")
+    print("       --all --mutant \(Mutant.allCases.map(\.rawValue))")
 }

@@ -28,6 +28,11 @@ import Testing
         Mutant(testDescription: "overfills datagrams", mutation: .overfillsDatagrams, scenario: crowd),
         Mutant(testDescription: "suspects for ever", mutation: .suspectsForEver, scenario: death),
         Mutant(testDescription: "keeps old addresses", mutation: .keepsOldAddresses, scenario: restarts),
+        Mutant(
+            testDescription: "believes addresses by hearsay", mutation: .believesContactsByHearsay, scenario: redirection),
+        Mutant(
+            testDescription: "believes departures by hearsay", mutation: .believesDeparturesByHearsay, scenario: farewell),
+        Mutant(testDescription: "believes senders' names", mutation: .believesSendersNames, scenario: impostor),
     ]
 
     @Test(arguments: mutants)
@@ -83,6 +88,44 @@ import Testing
         world.deliver(.received(datagram, from: world.address(1)), to: world.ids[0])
         world.run(for: .seconds(3))
         return !world.deaths.isEmpty
+    }
+
+    private static let elsewhere = PeerAddress(host: "198.18.0.66", port: 7946)
+
+    /// One member says that another has moved; nobody is there.
+    static let redirection: Scenario = { seed, mutations in
+        var world = GossipWorld(4, seed: seed, mutations: mutations)
+        world.startAcquainted()
+        world.run(for: .seconds(2))
+        let contact = Contact(address: elsewhere, metadata: MemberMetadata(role: .manager, addresses: []))
+        let claim = Claim(subject: world.ids[2], incarnation: 9, content: .alive(contact))
+        let datagram = GossipDatagram(from: world.ids[1], body: .gossip, claims: [claim])
+        world.deliver(.received(datagram, from: world.address(1)), to: world.ids[0])
+        return world.nodes[world.ids[0]]?.machine.member(world.ids[2])?.contact.address == elsewhere
+    }
+
+    /// One member says that another has left, which is as well as ever.
+    static let farewell: Scenario = { seed, mutations in
+        var world = GossipWorld(4, seed: seed, mutations: mutations)
+        world.startAcquainted()
+        world.run(for: .seconds(2))
+        let claim = Claim(subject: world.ids[2], incarnation: 1, content: .left)
+        let datagram = GossipDatagram(from: world.ids[1], body: .gossip, claims: [claim])
+        world.deliver(.received(datagram, from: world.address(1)), to: world.ids[0])
+        let isBelieved = world.nodes[world.ids[0]]?.machine.member(world.ids[2])?.status == .left
+        world.run(for: .seconds(3))
+        return isBelieved || world.nodes[world.ids[0]]?.machine.member(world.ids[2])?.status != .alive
+    }
+
+    /// Somebody else speaks in a member's name and says that a third one is dead.
+    static let impostor: Scenario = { seed, mutations in
+        var world = GossipWorld(4, seed: seed, mutations: mutations)
+        world.startAcquainted()
+        world.run(for: .seconds(2))
+        let claim = Claim(subject: world.ids[2], incarnation: 1, content: .dead(by: world.ids[1]))
+        let datagram = GossipDatagram(from: world.ids[1], body: .gossip, claims: [claim])
+        world.deliver(.received(datagram, from: elsewhere), to: world.ids[0])
+        return world.nodes[world.ids[0]]?.machine.member(world.ids[2])?.status != .alive
     }
 
     static let restarts: Scenario = { seed, mutations in

@@ -30,6 +30,26 @@ import Testing
         }
     }
 
+    /// What varied seeds have found, each named by its cause.
+    static let found: [(String, UInt64)] = [
+        ("tasks that had been told to stop before their node was removed were looked at by nobody", 10),
+        ("of a job's failed tasks the one made last was sought by the clocks of several leaders", 600_043),
+        ("a report that was overtaken on its way took back a later one", 600_258),
+        ("reads waited for a member that was none any more", 600_879),
+    ]
+
+    @Test(arguments: SimulationTests.found)
+    func `what a seed has found is found no more`(cause: String, seed: UInt64) {
+        var plan = WorldPlan(seed: seed)
+        plan.isVaried = true
+        var world = World(seed: seed, plan: plan)
+        do throws(Violation) {
+            try world.run()
+        } catch {
+            Issue.record("varied seed \(seed), \(cause): \(error)")
+        }
+    }
+
     @Test func `a seed replays exactly`() throws {
         var digests: Set<UInt64> = []
         for _ in 0..<2 {
@@ -41,35 +61,51 @@ import Testing
     }
 }
 
-/// Every planted fault must be noticed by one of so many seeds; a checker that never fails proves nothing.
+/// Every planted fault must be noticed, and nothing be found without it; a checker that never fails proves nothing.
 @Suite struct MutantTests {
-    static let seedsMax: UInt64 = 30
-    /// The first seed to try is the one that noticed it last time; unspoilt, all pass.
-    static let seeds: [(Mutant, UInt64, String)] = [
-        (.appliesStepsBlindly, 2, "another assignment"), (.ignoresGaps, 1, "another assignment"),
-        (.acceptsForeignStatuses, 7, "does not run it"), (.obeysStaleSessions, 11, ""),
-        (.reusesAddresses, 2, "belongs to"), (.ignoresConstraints, 5, "against its constraint"),
-        (.liesAboutSyncing, 3, ""), (.answersBeforeAgreement, 1, "before it was agreed"),
-        (.keepsEndpointsOfTheDead, 1, "holds for dead"),
-        (.restartsTasksOnLeaderChange, 1, "healthy and wanted"),
-        (.readsWithoutAsking, 1, "a read saw"), (.appliesPlansInPart, 35, "slot"),
-        (.keepsLostWrites, 5, ""), (.answersFromSpeculation, 1, "is refused"),
-        (.acknowledgesStatusesEarly, 2, ""), (.resendsUnansweredRequests, 11, ""),
+    /// The seed that noticed it last time, the seconds with faults, and what it said. Other seeds are tried when the
+    /// protocol has changed; `simulate --mutant NAME --all --faults 12 --settle 40 --count 80` finds better ones.
+    static let seeds: [(Mutant, UInt64, Int64, String)] = [
+        (.appliesStepsBlindly, 48, 12, "another assignment"), (.ignoresGaps, 43, 12, "another assignment"),
+        (.acceptsForeignStatuses, 59, 12, "does not run it"), (.obeysStaleSessions, 2, 25, "was deposed"),
+        (.acknowledgesStatusesEarly, 55, 12, "come to rest"), (.reusesAddresses, 51, 12, "belongs to"),
+        (.ignoresConstraints, 55, 12, "against its constraint"), (.liesAboutSyncing, 1, 25, "both led"),
+        (.sendsBeforePersisting, 110, 25, "a read saw"), (.answersBeforeAgreement, 19, 12, "before it was agreed"),
+        (.keepsEndpointsOfTheDead, 39, 12, "holds for dead"),
+        (.restartsTasksOnLeaderChange, 65, 12, "healthy and wanted"),
+        (.readsWithoutAsking, 5, 12, "a read saw"), (.resendsUnansweredRequests, 48, 12, "nobody asked for last"),
+        (.appliesPlansInPart, 76, 12, "slot"), (.keepsLostWrites, 5, 12, "belongs to"),
+        (.answersFromSpeculation, 19, 12, "is refused"), (.votesTwice, 28, 12, "both led"),
+        (.servesReadsUnconfirmed, 33, 12, "a read saw"), (.appliesBeforeCommit, 26, 12, "another state"),
+        (.losesRefutations, 59, 12, "for dead"), (.keepsOldAddresses, 31, 25, "come to rest"),
     ]
+    static let otherSeedsMax: UInt64 = 30
 
     @Test(arguments: MutantTests.seeds)
-    func `a planted fault is noticed`(mutant: Mutant, first: UInt64, words: String) {
+    func `a planted fault is noticed, and nothing without it`(
+        mutant: Mutant, first: UInt64, seconds: Int64, words: String
+    ) {
         var seen: [String] = []
-        for seed in [first] + (1...Self.seedsMax) {
-            var plan = WorldPlan(seed: seed)
-            mutant.plant(in: &plan)
-            var world = World(seed: seed, plan: plan)
-            do throws(Violation) { try world.run() } catch {
-                seen.append(error.text)
-                if words.isEmpty || error.text.contains(words) { return }
-            }
+        for seed in [first] + (1...Self.otherSeedsMax) {
+            guard let found = Self.run(seed, seconds, mutant) else { continue }
+            seen.append(found.text)
+            guard found.text.contains(words) else { continue }
+            let clean = Self.run(seed, seconds, mutant, isPlanted: false)
+            #expect(clean == nil, "seed \(seed) fails without the fault: \(clean?.text ?? "")")
+            return
         }
-        Issue.record("\(mutant) goes unnoticed by \(Self.seedsMax) seeds: \(seen)")
+        Issue.record("\(mutant) goes unnoticed by \(Self.otherSeedsMax) seeds: \(seen)")
+    }
+
+    private static func run(
+        _ seed: UInt64, _ seconds: Int64, _ mutant: Mutant, isPlanted: Bool = true
+    ) -> Violation? {
+        var plan = WorldPlan(seed: seed)
+        (plan.faultSeconds, plan.settleSeconds) = (seconds, 40)
+        mutant.plant(in: &plan, isPlanted: isPlanted)
+        var world = World(seed: seed, plan: plan)
+        do throws(Violation) { try world.run() } catch { return error }
+        return nil
     }
 }
 
@@ -98,16 +134,6 @@ import Testing
         #expect(before.isSubset(of: world.runningContainers(except: leader)))
         world.revive(leader)
         try world.settle()
-    }
-
-    @Test func `tasks of a node that was removed are given up, whenever they were told to stop`() throws {
-        // Seeds 10, 22 and 28 removed a node whose tasks had been told to stop before: nobody looked at them again.
-        for seed in [10, 22, 28] as [UInt64] {
-            var plan = WorldPlan(seed: seed)
-            plan.isVaried = true
-            var world = World(seed: seed, plan: plan)
-            try world.run()
-        }
     }
 
     @Test func `what a follower has asked of a leader that dies, the next one answers`() throws {
