@@ -43,6 +43,8 @@ let modules: [Module] = [
     Module("Ports", .pure, ["SwarmCore", "SwarmModel"]),
     // Pure
     Module("GoTemplate", .pure),
+    // Stack files; the CLI's alone, never swarmd's
+    Module("Compose", .pure, ["SwarmCore", "SwarmModel"]),
     Module("Membership", .pure, ["SwarmCore"], collections),
     Module("Consensus", .pure, ["SwarmCore"], collections),
     Module("Store", .pure, ["SwarmCore", "SwarmModel"], collections),
@@ -211,6 +213,8 @@ let sourceTargets: [Target] = selected.map { module in
         ? .executableTarget(name: module.name, dependencies: dependencies, swiftSettings: settings)
         : .target(name: module.name, dependencies: dependencies, swiftSettings: settings)
 }
+/// Folders of test targets that hold no sources.
+let fixtures: [String: [String]] = ["ClusterTests": ["Scenarios"], "ComposeTests": ["Corpus"]]
 let testTargets: [Target] = tests.filter { test in
     let subject = String(test.name.dropLast("Tests".count))
     let chosen = only.map { $0.contains(subject) || $0.contains(test.name) } ?? true
@@ -218,7 +222,7 @@ let testTargets: [Target] = tests.filter { test in
 }.map { test in
     .testTarget(
         name: test.name, dependencies: test.targets.map { Target.Dependency(stringLiteral: $0) } + test.products,
-        exclude: test.name == "ClusterTests" ? ["Scenarios"] : [], swiftSettings: checked)
+        exclude: fixtures[test.name] ?? [], swiftSettings: checked)
 }
 
 let corePackages: [Package.Dependency] = [
