@@ -108,7 +108,7 @@ extension Checker {
                 let text = item.string ?? ""
                 let mark = text.firstIndex(of: "=") ?? text.firstIndex(of: ":")
                 guard let mark else {
-                    if !isDocker { refuse(item, path.item(index), "must be HOST=ADDRESS, not \(text)") }
+                    warn(item, path.item(index), "has no address and is passed over: HOST=ADDRESS is meant")
                     continue
                 }
                 add(String(text[..<mark]), String(text[text.index(after: mark)...]), item)

@@ -73,7 +73,9 @@ extension Checker {
         return Value(.list(result), at: value.position)
     }
 
-    func resolve(_ file: String) -> String { FilePath.resolve(file, from: directory, home: home) }
+    private func resolve(_ file: String) -> String {
+        directory == projectDirectory ? file : FilePath.resolve(file, from: directory, home: home)
+    }
 
     mutating func ulimits(_ value: Value, _ path: Path) -> Value? {
         guard let entries = value.entries else {
@@ -101,12 +103,20 @@ extension Checker {
 
     mutating func build(_ value: Value, _ path: Path) -> Value? {
         if value.string != nil { return made("context", value.content, value) }
-        if !isDocker { return anything(value, path) }
-        guard value.entries != nil else {
+        guard let entries = value.entries else {
             mustBe([.string], value, path)
             return nil
         }
-        return check(value, .object(FormShapes.build), path)
+        if isDocker { return check(value, .object(FormShapes.build), path) }
+        // The whole has no meaning in a swarm, so that nothing more is said of its parts.
+        let checked = entries.compactMap { entry in
+            var entry = entry
+            let shape = FormShapes.build[entry.key]?.shape ?? .anything
+            guard let part = check(entry.value, shape, path.key(entry.key)) else { return nil as Value.Entry? }
+            entry.value = part
+            return entry
+        }
+        return Value(.map(checked), at: value.position)
     }
 
     mutating func extends(_ value: Value, _ path: Path) -> Value? {

@@ -53,11 +53,11 @@ extension Checker {
 
     mutating func truncated(_ value: Value, _ path: Path) -> Value? {
         guard let number = number(value, path), let double = number.number else { return nil }
-        guard let whole = Int64(exactly: double.rounded(.towardZero)), number.integer != nil || isDocker || Double(whole) == double
-        else {
+        guard let whole = Int64(exactly: double.rounded(.towardZero)) else {
             mustBe([.integer], value, path)
             return nil
         }
+        if Double(whole) != double { warn(value, path, "only the whole part of \(GoNumber.format(double)) counts") }
         return Value(.integer(number.integer ?? Int128(whole)), at: value.position)
     }
 
@@ -218,7 +218,15 @@ extension Checker {
             if entry.key.hasPrefix("x-") && (!isDocker || shape.extensionsSince.map { $0 <= minorVersion } ?? false) {
                 return Row(key: entry.key, shape: .anything)
             }
-            if isDocker && shape.isOpenInDocker { return nil }
+            if shape.isOpenInDocker {
+                // Docker passes over what it does not know here, so a file may have it.
+                if !isDocker {
+                    findings.warn(
+                        at: entry.keyPosition, path: "\(path.key(entry.key))",
+                        "is no key of this, and is passed over\(suggestion(entry.key, shape))")
+                }
+                return nil
+            }
             notAllowed(entry, path, hint: isDocker ? "" : suggestion(entry.key, shape))
             return nil
         }

@@ -5,6 +5,8 @@ struct Checker {
     let minorVersion: Int
     /// Where relative paths are taken from.
     let directory: String
+    /// Where the project lies; relative paths of variables' files are kept as they are written there.
+    let projectDirectory: String
     let home: String
     let interpolates: Bool
     var interpolation: Interpolation
@@ -15,15 +17,16 @@ struct Checker {
     private var toldUnset: Set<String> = []
 
     init(
-        _ dialect: Dialect, minorVersion: Int, directory: String, home: String, variables: [String: String],
-        interpolates: Bool
+        _ options: StackOptions, minorVersion: Int, directory: String, projectDirectory: String,
+        variables: [String: String]
     ) {
-        self.dialect = dialect
+        dialect = options.dialect
         self.minorVersion = minorVersion
         self.directory = directory
-        self.home = home
-        self.interpolates = interpolates
-        interpolation = Interpolation(dialect, variables)
+        self.projectDirectory = projectDirectory
+        home = options.home
+        interpolates = options.interpolates
+        interpolation = Interpolation(options.dialect, variables)
     }
 
     var isDocker: Bool { dialect == .docker }

@@ -159,14 +159,29 @@ extension StackLoader {
         let full = FilePath.resolve(name, from: context.directory, home: options.home)
         if file["required"]?.bool == false && (try? files.read(full, atMost: 0)) == nil { return [] }
         guard let bytes = bytes(full, shownAs: name, at: file.position, isDocker ? "" : path) else { return [] }
-        guard isDocker || file["format"]?.string == "raw" else { return dotenv(bytes, full, context.variables) }
+        let isLong = file.entries != nil
+        if isLong && file["format"]?.string != "raw" { return dotenv(bytes, full, context.variables) }
         do throws(EnvironmentFile.Problem) {
-            return try EnvironmentFile.plain(bytes)
+            let entries = try EnvironmentFile.plain(bytes)
+            if !isDocker { warnOfQuotes(entries, file, path) }
+            return entries
         } catch {
+            // What Docker's plain grammar refuses may be the specification's richer one.
+            if !isDocker && !isLong { return dotenv(bytes, full, context.variables) }
             findings.error(
                 at: Position(file: full, line: error.line), "invalid env file (\(full)): \(error.message)")
             return []
         }
+    }
+
+    /// A plain file's quotes are part of the value, as Docker has it, which may surprise.
+    private mutating func warnOfQuotes(_ entries: [EnvironmentFile.Entry], _ file: Value, _ path: String) {
+        let quoted = entries.filter { $0.value?.hasPrefix("\"") == true || $0.value?.hasPrefix("'") == true }
+        guard let first = quoted.first else { return }
+        findings.warn(
+            at: file.position, path: path,
+            "the quotes around \(first.name) are part of its value, as in docker stack deploy; name the file by "
+                + "`path:` to have quotes, escapes and variables understood")
     }
 
     /// Labels of files stand below those of `labels`.

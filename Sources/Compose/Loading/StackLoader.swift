@@ -129,8 +129,8 @@ package struct StackLoader {
     mutating func checked(_ raw: Value, _ context: FileContext) -> Value? {
         guard let minor = minorVersion(raw) else { return nil }
         var checker = Checker(
-            options.dialect, minorVersion: minor, directory: context.directory, home: options.home,
-            variables: context.variables, interpolates: options.interpolates)
+            options, minorVersion: minor, directory: context.directory, projectDirectory: directory,
+            variables: context.variables)
         let tree = checker.check(raw, .object(TopShape.object), Path())
         findings.add(checker.findings.diagnostics)
         ignoredOptions.formUnion(checker.ignoredOptions)

@@ -87,7 +87,7 @@ enum StackWriter {
         case .mounts: items(&value, .object(FormShapes.mount), dialect)
         case .fileReferences: items(&value, .object(FormShapes.fileReference), dialect)
         case .attachments: return printed(value, .map(.orNull(.object(FormShapes.attachment)), .name), dialect)
-        case .build: if dialect == .docker { object(FormShapes.build) } else { return sorted(value) }
+        case .build: object(FormShapes.build)
         case .ulimits:
             value.content = .map(
                 (value.entries ?? []).map { entry in
