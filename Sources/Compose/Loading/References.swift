@@ -6,12 +6,31 @@ enum References {
         let names = Names(document)
         for service in services {
             let path = "services.\(service.key)"
-            check(service.value, path, names, &findings)
+            check(service.value, path, names) { position, place, message in
+                findings.error(at: position, path: place, message)
+            }
+            for dependency in service.value["depends_on"].map(Dependencies.mapping)?.entries ?? [] {
+                guard !names.services.contains(dependency.key), dependency.value["required"]?.bool != false else {
+                    continue
+                }
+                findings.error(
+                    at: dependency.keyPosition, path: "\(path).depends_on", "undefined service \"\(dependency.key)\"")
+            }
         }
         checkCycles(services, &findings)
         for (section, kind) in [("secrets", "secret"), ("configs", "config")] {
             for object in document[section]?.entries ?? [] {
                 checkContent(object, kind, "\(section).\(object.key)", &findings)
+            }
+        }
+    }
+
+    /// The part of it that the Docker client sees to when it deploys, in its words.
+    static func checkServices(_ document: Value, _ findings: inout Findings) {
+        let names = Names(document)
+        for service in document["services"]?.entries ?? [] {
+            check(service.value, "", names) { position, _, message in
+                findings.error(at: position, "service \(service.key): \(message)")
             }
         }
     }
@@ -29,27 +48,25 @@ enum References {
         }
     }
 
-    private static func check(_ service: Value, _ path: String, _ names: Names, _ findings: inout Findings) {
+    private static func check(
+        _ service: Value, _ path: String, _ names: Names, note: (Position, String, String) -> Void
+    ) {
         for network in service["networks"]?.entries ?? [] where !names.networks.contains(network.key) {
-            findings.error(at: network.keyPosition, path: "\(path).networks", "undefined network \"\(network.key)\"")
+            note(network.keyPosition, "\(path).networks", "undefined network \"\(network.key)\"")
         }
         for (index, mount) in (service["volumes"]?.list ?? []).enumerated() {
-            guard let type = mount["type"]?.string, type == "volume", let source = mount["source"]?.string, !source.isEmpty,
-                !names.volumes.contains(source)
+            guard let type = mount["type"]?.string, type == "volume" || type == "cluster",
+                let source = mount["source"]?.string, !source.isEmpty, !names.volumes.contains(source),
+                !(type == "cluster" && source.hasPrefix("group:"))
             else { continue }
-            findings.error(at: mount.position, path: "\(path).volumes.\(index)", "undefined volume \"\(source)\"")
+            note(mount.position, "\(path).volumes.\(index)", "undefined volume \"\(source)\"")
         }
         for (section, known, kind) in [("secrets", names.secrets, "secret"), ("configs", names.configs, "config")] {
             for (index, item) in (service[section]?.list ?? []).enumerated() {
                 let source = item["source"]?.string ?? ""
                 guard !known.contains(source) else { continue }
-                findings.error(at: item.position, path: "\(path).\(section).\(index)", "undefined \(kind) \"\(source)\"")
+                note(item.position, "\(path).\(section).\(index)", "undefined \(kind) \"\(source)\"")
             }
-        }
-        for dependency in service["depends_on"].map(Dependencies.mapping)?.entries ?? [] {
-            guard !names.services.contains(dependency.key), dependency.value["required"]?.bool != false else { continue }
-            findings.error(
-                at: dependency.keyPosition, path: "\(path).depends_on", "undefined service \"\(dependency.key)\"")
         }
     }
 
