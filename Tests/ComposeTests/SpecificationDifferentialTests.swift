@@ -12,6 +12,8 @@ import Testing
         "interpolation-octal-mode": "the client reads an interpolated 0440 as the decimal 440, which nobody means",
         "merge-everything": "lists without repeats, a zero or an empty text replaces, networks merge by key",
         "merge-other-logging-driver": "an empty command replaces the earlier file's",
+        "networks-extensions": "the client forgets the extensions of networks and volumes that are not external",
+        "service-oom-score": "the client reads oom_score_adj, and neither prints nor sends it",
         "secrets-forms": "the specification takes ~ in a secret's file for the home directory",
         "secrets-odd-forms": "a secret of which nothing is said is refused here, and by the client when it deploys",
         "service-build-url": "the client forgets build.shm_size",
