@@ -49,10 +49,14 @@ private struct DotenvReader {
     let text: [UnicodeScalar]
     /// What a variable may refer to.
     var known: [String: String]
+    /// What no line changes: the environment's.
+    private let given: Set<String>
     private var index = 0
     private var line = 1
 
-    init(text: [UnicodeScalar], known: [String: String]) { (self.text, self.known) = (text, known) }
+    init(text: [UnicodeScalar], known: [String: String]) {
+        (self.text, self.known, given) = (text, known, Set(known.keys))
+    }
 
     private var here: UnicodeScalar? { index < text.count ? text[index] : nil }
 
@@ -92,7 +96,7 @@ private struct DotenvReader {
             advance()
             skipBlanks()
             let value = try value()
-            known[name] = value
+            if !given.contains(name) { known[name] = value }
             result.append((name, value))
         }
         return result

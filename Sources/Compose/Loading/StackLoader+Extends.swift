@@ -126,7 +126,8 @@ extension StackLoader {
             }
         }
         inner.variables = variables(
-            context.variables, envFile: include["env_file"]?.list, directory: inner.directory)
+            context.variables, envFile: include["env_file"]?.list, from: context.directory,
+            directory: inner.directory)
         var merged: Value?
         for (name, path) in zip(names, paths) {
             guard let tree = tree(path, shownAs: name.string ?? path, at: name.position, inner) else { return nil }

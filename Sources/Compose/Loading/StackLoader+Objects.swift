@@ -76,15 +76,17 @@ extension StackLoader {
 
     /// The process's environment, over what `.env` says where the specification reads it.
     ///
-    /// - Parameter envFile: the files to read in place of the directory's `.env`.
+    /// - Parameters:
+    ///   - envFile: the files to read in place of the directory's `.env`.
+    ///   - base: where their relative paths start.
     mutating func variables(
-        _ environment: [String: String], envFile: [Value]?, directory: String
+        _ environment: [String: String], envFile: [Value]? = nil, from base: String = "", directory: String
     ) -> [String: String] {
         guard !isDocker else { return environment }
         var result: [String: String] = [:]
         let named: [(path: String, position: Position?)] =
             envFile?.compactMap { file in
-                file.string.map { (FilePath.resolve($0, from: directory, home: options.home), file.position) }
+                file.string.map { (FilePath.resolve($0, from: base, home: options.home), file.position) }
             } ?? [(FilePath.join(directory, ".env"), nil)]
         for (path, position) in named {
             // A `.env` that nobody named need not be there.

@@ -38,7 +38,7 @@ package struct StackLoader {
         let working = options.workingDirectory
         let directory = first == "-" ? working : FilePath.directory(of: FilePath.join(absolute: working, first))
         var loader = StackLoader(options, files, directory: directory)
-        let variables = loader.variables(options.environment, envFile: nil, directory: directory)
+        let variables = loader.variables(options.environment, directory: directory)
         let context = FileContext(directory: directory, variables: variables, chain: [])
         var merged: Value?
         var minor: Int?

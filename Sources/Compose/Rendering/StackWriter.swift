@@ -92,6 +92,8 @@ enum StackWriter {
             value.content = .map(
                 (value.entries ?? []).map { entry in
                     var entry = entry
+                    // The client prints a zero as an object without members, which it would not read back.
+                    guard dialect == .docker else { return entry }
                     if entry.value.entries != nil {
                         entry.value.content = .map(members(entry.value, FormShapes.ulimit, dialect))
                     } else if entry.value.isZero(.integer(isCast: true)) {

@@ -69,6 +69,7 @@ struct YAMLWriter {
             case "NaN": text += ".nan"
             case "+Inf": text += ".inf"
             case "-Inf": text += "-.inf"
+            case "-0" where !isLikeGo: text += "-0.0"
             case let digits: text += digits
             }
         case .string(let string): text += ScalarStyle.write(string, isKey: false, indent: indent, isLikeGo: isLikeGo)

@@ -242,7 +242,7 @@ extension YAMLReader {
         while true {
             while (!isKnown || column < indent) && peek() == 0x20 { advance() }
             widest = max(widest, column)
-            if (!isKnown || column < indent) && peek() == 0x09 && !isKnown {
+            if !isKnown && peek() == 0x09 && column < max(minimum, 1) {
                 throw problem("found a tab character where an indentation space is expected")
             }
             guard Self.isBreak(peek()) && !isAtEnd else { break }

@@ -126,24 +126,24 @@ struct YAMLReader {
 
     /// Refuses what is not UTF-8 text, before anything counts on it.
     private mutating func checkText() throws(YAMLProblem) {
+        func line(of index: Int) -> Position {
+            Position(file: file, line: 1 + bytes[..<index].count { $0 == 0x0a })
+        }
+        if String(validating: bytes, as: UTF8.self) == nil {
+            throw problem("invalid UTF-8", at: line(of: validPrefix))
+        }
+        let control = bytes.firstIndex { $0 < 0x20 && $0 != 0x09 && $0 != 0x0a && $0 != 0x0d || $0 == 0x7f }
+        if let control { throw problem("control characters are not allowed", at: line(of: control)) }
+        if bytes.starts(with: [0xef, 0xbb, 0xbf]) { index = 3 }
+    }
+
+    /// How many bytes are text before the first that is not.
+    private var validPrefix: Int {
         var decoder = UTF8()
         var iterator = bytes.makeIterator()
-        var line = 1
-        while true {
-            switch decoder.decode(&iterator) {
-            case .emptyInput:
-                if bytes.starts(with: [0xef, 0xbb, 0xbf]) { index = 3 }
-                return
-            case .error:
-                throw problem("invalid UTF-8", at: Position(file: file, line: line))
-            case .scalarValue(let scalar):
-                if scalar == "\n" { line += 1 }
-                let isControl = scalar.value < 0x20 && !["\t", "\n", "\r"].contains(scalar)
-                guard !isControl && scalar.value != 0x7f else {
-                    throw problem("control characters are not allowed", at: Position(file: file, line: line))
-                }
-            }
-        }
+        var count = 0
+        while case .scalarValue(let scalar) = decoder.decode(&iterator) { count += UTF8.width(scalar) }
+        return min(count, bytes.count)
     }
 
     private mutating func document() throws(YAMLProblem) -> Value? {
