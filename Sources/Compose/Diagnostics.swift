@@ -40,9 +40,25 @@ package struct StackFileErrors: Error, Sendable, CustomStringConvertible {
     package var untold: Int
 
     package init(_ diagnostics: [Diagnostic]) {
-        let errors = diagnostics.filter { $0.severity == .error }
+        let errors = Self.inOrder(diagnostics.filter { $0.severity == .error })
         self.diagnostics = Array(errors.prefix(StackLimits.diagnosticsMax))
         untold = errors.count - self.diagnostics.count
+    }
+
+    /// By file, as each first appears, then by line; what has no place stays first.
+    private static func inOrder(_ diagnostics: [Diagnostic]) -> [Diagnostic] {
+        var files: [String: Int] = [:]
+        for diagnostic in diagnostics {
+            if let file = diagnostic.position?.file, files[file] == nil { files[file] = files.count }
+        }
+        func place(_ position: Position?) -> (Int, Int, Int) {
+            guard let position else { return (-1, 0, 0) }
+            return (files[position.file] ?? 0, position.line, position.column)
+        }
+        return diagnostics.enumerated().sorted {
+            let (left, right) = (place($0.element.position), place($1.element.position))
+            return left == right ? $0.offset < $1.offset : left < right
+        }.map(\.element)
     }
 
     package var description: String {

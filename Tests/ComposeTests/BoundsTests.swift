@@ -36,7 +36,9 @@ import Testing
         }
         #expect(refusal(text).hasSuffix("the file holds more than 200000 values once its aliases are put in"))
         // As keys, where a reader that hashes whole keys would never end.
-        #expect(refusal(text.replacing("x-19: &l19 [", with: "x-19: {? *l18 : 1, z: [")).contains("more than 200000 values"))
+        #expect(
+            refusal(text.replacing("x-19: &l19 [", with: "x-19: {? *l18 : 1, z: [")).contains(
+                "more than 200000 values"))
         var merges = "x-a: &m0 {a: 1, b: 2}\n"
         for level in 1..<40 { merges += "x-\(level): &m\(level) {l: *m\(level - 1), r: *m\(level - 1)}\n" }
         #expect(refusal(merges).contains("more than 200000 values"))
@@ -60,8 +62,11 @@ import Testing
         let list = "x-a: [" + String(repeating: "1,", count: 400_000) + "1]"
         #expect(refusal(list).hasSuffix("the file holds more than 200000 values once its aliases are put in"))
         #expect(
-            refusal("services: {a: {image: x, env_file: big.env}}", files: ["/p/big.env": String(repeating: "A=1\n", count: 2 << 20)])
-                .hasSuffix("at most 4194304 bytes are read"))
+            refusal(
+                "services: {a: {image: x, env_file: big.env}}",
+                files: ["/p/big.env": String(repeating: "A=1\n", count: 2 << 20)]
+            )
+            .hasSuffix("at most 4194304 bytes are read"))
     }
 
     @Test func `one long line`() {
@@ -115,12 +120,15 @@ import Testing
 
     @Test func `many ports`() {
         let ranges = (0..<20).map { "\"1-65535:1-65535/\($0 % 2 == 0 ? "tcp" : "udp")\"" }
-        #expect(refusal("services: {a: {image: x, ports: [\(ranges.joined(separator: ", "))]}}").contains("more than"))
+        #expect(
+            refusal("services: {a: {image: x, ports: [\(ranges.joined(separator: ", "))]}}").contains("more than"))
     }
 
     @Test func `a secret and a config as large as may be`() throws {
         let text = "services: {a: {image: x}}\nsecrets: {s: {file: s}}\nconfigs: {c: {file: c}}"
-        let fits = ["/p/s": String(repeating: "s", count: 500 << 10), "/p/c": String(repeating: "c", count: 1000 << 10)]
+        let fits = [
+            "/p/s": String(repeating: "s", count: 500 << 10), "/p/c": String(repeating: "c", count: 1000 << 10),
+        ]
         #expect(try specs(text, files: fits).secrets[0].data?.count == ((500 << 10) + 2) / 3 * 4)
         for path in ["/p/s", "/p/c"] {
             var files = fits
@@ -130,7 +138,8 @@ import Testing
     }
 
     @Test func `five hundred services`() throws {
-        var text = "x-base: &base {image: \"nginx:1\", deploy: {replicas: 2, update_config: {order: start-first}}}\nservices:\n"
+        var text =
+            "x-base: &base {image: \"nginx:1\", deploy: {replicas: 2, update_config: {order: start-first}}}\nservices:\n"
         for number in 0..<500 {
             text += """
                   service-\(number):

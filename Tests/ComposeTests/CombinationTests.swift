@@ -94,7 +94,8 @@ import Testing
 
     @Test func `later files lie over the top level by key`() throws {
         let project = try load(
-            "networks: {n: {driver: overlay, attachable: true}}\nx-a: {b: 1}", files: ["/p/over.yml": "networks: {n: {internal: true}}\nx-a: {c: 2}\nname: z"],
+            "networks: {n: {driver: overlay, attachable: true}}\nx-a: {b: 1}",
+            files: ["/p/over.yml": "networks: {n: {internal: true}}\nx-a: {c: 2}\nname: z"],
             names: ["stack.yml", "over.yml"])
         #expect(project.document["networks"]?["n"]?.entries?.map(\.key) == ["driver", "attachable", "internal"])
         #expect(project.document["x-a"]?.entries?.count == 2)
@@ -117,7 +118,9 @@ import Testing
             ])
         let services = try #require(project.document["services"])
         #expect(
-            services["top"]?["environment"]?.entries?.map { $0.key + ($0.value.string ?? "") } == ["A1", "B2", "C3"])
+            services["top"]?["environment"]?.entries?.map { $0.key + ($0.value.string ?? "") } == [
+                "A1", "B2", "C3",
+            ])
         #expect(services["top"]?["image"]?.string == "x")
         #expect(services["far"]?["image"]?.string == "y")
         #expect(services["far"]?["volumes"]?.list?[0]["source"]?.string == "/p/sub/d")
@@ -173,13 +176,15 @@ import Testing
 
     @Test func `include in circles, of conflicts, and of the outside is refused`() {
         #expect(
-            errors("include: [a.yml]", files: ["/p/a.yml": "include: [b.yml]", "/p/b.yml": "include: [stack.yml]"]) == [
-                "b.yml:1:11: include.0: /p/stack.yml includes itself, over 3 files"
-            ])
+            errors("include: [a.yml]", files: ["/p/a.yml": "include: [b.yml]", "/p/b.yml": "include: [stack.yml]"])
+                == [
+                    "b.yml:1:11: include.0: /p/stack.yml includes itself, over 3 files"
+                ])
         #expect(
-            errors("include: [a.yml]\nservices: {s: {image: x}}", files: ["/p/a.yml": "services: {s: {image: y}}"]) == [
-                "stack.yml:2:15: services.s: conflicts with what include.0 brings from a.yml:1:12"
-            ])
+            errors("include: [a.yml]\nservices: {s: {image: x}}", files: ["/p/a.yml": "services: {s: {image: y}}"])
+                == [
+                    "stack.yml:2:15: services.s: conflicts with what include.0 brings from a.yml:1:12"
+                ])
         #expect(
             errors("include: [/etc/passwd]") == [
                 "stack.yml:1:11: include.0: /etc/passwd is outside the project's directory /p"
@@ -188,9 +193,10 @@ import Testing
 
     @Test func `errors in other files are told with those files' names`() {
         #expect(
-            errors("include: [a.yml]\nservices: {s: {imag: x}}", files: ["/p/a.yml": "services:\n  t: {foo: y}"]) == [
-                "stack.yml:2:16: services.s: Additional property imag is not allowed; is image meant?",
-                "a.yml:2:7: services.t: Additional property foo is not allowed",
-            ])
+            errors("include: [a.yml]\nservices: {s: {imag: x}}", files: ["/p/a.yml": "services:\n  t: {foo: y}"])
+                == [
+                    "stack.yml:2:16: services.s: Additional property imag is not allowed; is image meant?",
+                    "a.yml:2:7: services.t: Additional property foo is not allowed",
+                ])
     }
 }

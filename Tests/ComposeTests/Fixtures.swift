@@ -13,7 +13,9 @@ enum Fixtures {
 
     /// The corpus's projects: a name and its files in order.
     static let projects: [(name: String, files: [String])] = {
-        let names = ((try? FileManager.default.contentsOfDirectory(atPath: corpus)) ?? []).filter { $0.hasSuffix(".yml") }
+        let names = ((try? FileManager.default.contentsOfDirectory(atPath: corpus)) ?? []).filter {
+            $0.hasSuffix(".yml")
+        }
         var projects: [String: [String]] = [:]
         for name in names.sorted() {
             let stem = String(name.dropLast(4))

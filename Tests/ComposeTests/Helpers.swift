@@ -17,7 +17,8 @@ func load(
 
 /// The complaints about a text, one a line; empty when there are none.
 func errors(
-    _ text: String, _ dialect: Dialect = .specification, files: [String: String] = [:], names: [String] = ["stack.yml"]
+    _ text: String, _ dialect: Dialect = .specification, files: [String: String] = [:],
+    names: [String] = ["stack.yml"]
 ) -> [String] {
     do throws(StackFileErrors) {
         _ = try load(text, dialect, files: files, names: names)

@@ -13,14 +13,17 @@ import Testing
     @Test(arguments: [
         ("$A", "a"), ("${A}", "a"), ("x${A}y$A-z", "xaya-z"), ("$$A", "$A"), ("$${A}", "${A}"), ("$_x1.", "u."),
         ("${U}", ""), ("${U-d}", "d"), ("${U:-d}", "d"), ("${EMPTY-d}", ""), ("${EMPTY:-d}", "d"),
-        ("${A-d}", "a"), ("${A+x}", "x"), ("${A:+x}", "x"), ("${EMPTY+x}", "x"), ("${EMPTY:+x}", ""), ("${U+x}", ""),
-        ("${A?m}", "a"), ("${EMPTY?m}", ""), ("${U:-${A}}", "a"), ("${U:-${V:-${A}b}c}", "abc"), ("${A:+${U:-n}}", "n"),
+        ("${A-d}", "a"), ("${A+x}", "x"), ("${A:+x}", "x"), ("${EMPTY+x}", "x"), ("${EMPTY:+x}", ""),
+        ("${U+x}", ""),
+        ("${A?m}", "a"), ("${EMPTY?m}", ""), ("${U:-${A}}", "a"), ("${U:-${V:-${A}b}c}", "abc"),
+        ("${A:+${U:-n}}", "n"),
         ("${U:-{\"k\": 1}}", "{\"k\": 1}"), ("${U:-$$}", "$"), ("${U:-a:b-c?d+e}", "a:b-c?d+e"), ("a $ b", "a $ b"),
         ("$5", "$5"), ("100%$", "100%$"), ("é${A}ü", "éaü"),
         ("${U?}", "error: required variable U is missing a value"),
         ("${EMPTY:?need $A}", "error: required variable EMPTY is missing a value: need a"),
         ("${A", "error: \"${A\" has no closing brace"), ("${}", "error: \"${}\" names no variable"),
-        ("${1A}", "error: \"${1A}\" names no variable"), ("${A/b/c}", "error: \"${A/b/c}\" is no form of a variable"),
+        ("${1A}", "error: \"${1A}\" names no variable"),
+        ("${A/b/c}", "error: \"${A/b/c}\" is no form of a variable"),
         ("${A:b}", "error: \"${A:b}\" is no form of a variable"),
     ])
     func `forms of the specification`(text: String, result: String) {
@@ -79,7 +82,10 @@ import Testing
             errors("services: {}", files: ["/p/.env": "A=1\nB=\"x\n"]) == [
                 "/p/.env:2:1: the quotes that begin here are never closed"
             ])
-        #expect(errors("services: {}", files: ["/p/.env": "A B=1\n"]) == ["/p/.env:1:1: variable 'A' contains whitespaces"])
+        #expect(
+            errors("services: {}", files: ["/p/.env": "A B=1\n"]) == [
+                "/p/.env:1:1: variable 'A' contains whitespaces"
+            ])
     }
 
     @Test func `keys are not interpolated, and nothing is when asked so`() throws {

@@ -70,7 +70,8 @@ import Testing
             configs: {c: {content: "v=$V\\n"}, e: {environment: V}}
             secrets: {s: {environment: V, labels: {l: m}}}
             """)
-        #expect(specs.configs.map(\.data) == [Base64.encode(Array("v=val\n".utf8)), Base64.encode(Array("val".utf8))])
+        #expect(
+            specs.configs.map(\.data) == [Base64.encode(Array("v=val\n".utf8)), Base64.encode(Array("val".utf8))])
         #expect(specs.secrets.map(\.data) == ["dmFs"])
         #expect(specs.secrets[0].labels == ["l": "m", "com.docker.stack.namespace": "st"])
     }
@@ -88,7 +89,10 @@ import Testing
                 labels: {y: 3}
             """, files: files)
         let service = try #require(project.document["services"]?["a"])
-        #expect(service["environment"]?.entries?.map { "\($0.key)=\($0.value.string ?? "-")" } == ["A=2", "Q=q val", "R=\"$V\""])
+        #expect(
+            service["environment"]?.entries?.map { "\($0.key)=\($0.value.string ?? "-")" } == [
+                "A=2", "Q=q val", "R=\"$V\"",
+            ])
         #expect(service["labels"]?.entries?.map { "\($0.key)=\($0.value.string ?? "-")" } == ["x=1", "y=3"])
         #expect(
             errors("services: {a: {image: x, env_file: [{path: none.env}]}}") == [
@@ -232,12 +236,14 @@ import Testing
     }
 
     @Test func `a circle of dependencies is told whole`() {
-        let text = "services: {a: {image: x, depends_on: [b]}, b: {image: x, depends_on: [c]}, c: {image: x, depends_on: [a]}}"
+        let text =
+            "services: {a: {image: x, depends_on: [b]}, b: {image: x, depends_on: [c]}, c: {image: x, depends_on: [a]}}"
         #expect(errors(text) == ["stack.yml:1:103: services.c.depends_on: dependency cycle: a -> b -> c -> a"])
     }
 
     @Test func `standard input, absent files and no files at all`() throws {
-        #expect(try load("", files: ["-": "services: {a: {image: x}}"], names: ["-"]).document["services"]?["a"] != nil)
+        #expect(
+            try load("", files: ["-": "services: {a: {image: x}}"], names: ["-"]).document["services"]?["a"] != nil)
         #expect(errors("", names: ["nope.yml"]) == ["open /p/nope.yml: no such file or directory"])
         #expect(errors("", names: []) == ["Specify a Compose file (with --compose-file)"])
     }

@@ -21,7 +21,8 @@ import Testing
         for secret in specs.secrets { ours.append("secrets \(try Self.canonical(secret))") }
         for config in specs.configs { ours.append("configs \(try Self.canonical(config))") }
         for service in specs.services { ours.append("services \(try Self.canonical(service.spec))") }
-        let lines = try String(contentsOfFile: "\(Self.folder)/\(name).json", encoding: .utf8).split(separator: "\n")
+        let lines = try String(contentsOfFile: "\(Self.folder)/\(name).json", encoding: .utf8).split(
+            separator: "\n")
         let theirs = try lines.map { line -> String in
             let pair = try #require(JSONSerialization.jsonObject(with: Data(line.utf8)) as? [Any])
             let kind = try #require(pair[0] as? String)
@@ -67,7 +68,8 @@ import Testing
         if let ipam = body["IPAM"] as? [String: Any] {
             let driver = ipam["Driver"] as? String ?? ""
             spec["IPAMOptions"] = [
-                "Configs": ipam["Config"] ?? NSNull(), "Driver": driver.isEmpty ? NSNull() : ["Name": driver] as Any,
+                "Configs": ipam["Config"] ?? NSNull(),
+                "Driver": driver.isEmpty ? NSNull() : ["Name": driver] as Any,
             ]
         }
         return spec

@@ -42,7 +42,10 @@ import Testing
         ("a: 'x", "f:1:6: found unexpected end of stream in the quotes that began at line 1"),
         ("a: \"\\z\"", "f:1:6: found unknown escape character"),
         ("1: a", "f:1:1: the key 1 is an integer: put it in quotes"),
-        ("a: 1\nb: 2\na: 3\nb: 4", "f:3:1: mapping key \"a\" already defined at line 1\nf:4:1: mapping key \"b\" already defined at line 2"),
+        (
+            "a: 1\nb: 2\na: 3\nb: 4",
+            "f:3:1: mapping key \"a\" already defined at line 1\nf:4:1: mapping key \"b\" already defined at line 2"
+        ),
         ("a: \"\u{1}\"", "f:1:1: control characters are not allowed"),
         ("- a\nb: 1", "f:2:1: did not find expected <document start>"),
         ("a: - b", "f:1:4: block sequence entries are not allowed in this context"),
@@ -64,13 +67,20 @@ import Testing
 
     @Test func `text that was written is read back`() throws {
         let texts = [
-            "", " ", "a", "a b", "- a", "a: b", "#", "'", "\"", "a\nb", "\na", "a\n", "a\n\n", " a\nb", "true", "12", "1e3",
-            "~", "é😀", "\t", "a\tb\n", "a \nb", "\u{7}", "\u{85}", "\u{2028}", "|", "---", "a #b", "y", "0:0", "[", "2001-01-01",
+            "", " ", "a", "a b", "- a", "a: b", "#", "'", "\"", "a\nb", "\na", "a\n", "a\n\n", " a\nb", "true",
+            "12", "1e3",
+            "~", "é😀", "\t", "a\tb\n", "a \nb", "\u{7}", "\u{85}", "\u{2028}", "|", "---", "a #b", "y", "0:0", "[",
+            "2001-01-01",
         ]
         for text in texts {
-            for value in [Value(.string(text), at: Position(file: "")), Value(.list([Value(.string(text), at: Position(file: ""))]), at: Position(file: ""))] {
+            for value in [
+                Value(.string(text), at: Position(file: "")),
+                Value(.list([Value(.string(text), at: Position(file: ""))]), at: Position(file: "")),
+            ] {
                 let written = YAMLWriter.write(
-                    Value(.map([Value.Entry(key: "k", keyPosition: Position(file: ""), value: value)]), at: Position(file: "")))
+                    Value(
+                        .map([Value.Entry(key: "k", keyPosition: Position(file: ""), value: value)]),
+                        at: Position(file: "")))
                 let back = try read(written)
                 #expect((back["k"]?.string ?? back["k"]?.list?.first?.string) == text, "\(written)")
             }
@@ -79,9 +89,11 @@ import Testing
 
     @Test func `numbers print as Go prints them`() {
         let cases: [(Double, String)] = [
-            (1, "1"), (1.5, "1.5"), (0, "0"), (-0.0, "-0"), (1e20, "1e+20"), (123456.0, "123456"), (1_000_000, "1e+06"),
+            (1, "1"), (1.5, "1.5"), (0, "0"), (-0.0, "-0"), (1e20, "1e+20"), (123456.0, "123456"),
+            (1_000_000, "1e+06"),
             (0.0001, "0.0001"), (0.00001, "1e-05"), (123456789.123456789, "1.2345678912345679e+08"), (100, "100"),
-            (0.30000000000000004, "0.30000000000000004"), (1.5e300, "1.5e+300"), (Double.leastNonzeroMagnitude, "5e-324"),
+            (0.30000000000000004, "0.30000000000000004"), (1.5e300, "1.5e+300"),
+            (Double.leastNonzeroMagnitude, "5e-324"),
         ]
         for (number, text) in cases { #expect(GoNumber.format(number) == text) }
     }

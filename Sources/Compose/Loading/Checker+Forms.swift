@@ -40,7 +40,8 @@ extension Checker {
         }
         if value.list != nil {
             for item in list(value, .string, isUnique: true, path)?.list ?? [] {
-                let parts = (item.string ?? "").split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+                let parts = (item.string ?? "").split(
+                    separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
                 let text = parts.count == 2 ? String(parts[1]) : nil
                 set(entry(String(parts[0]), text.map { .string($0) } ?? (nullIsKept ? .null : .string("")), item))
             }
@@ -81,7 +82,9 @@ extension Checker {
         var result: [Value.Entry] = []
         for var entry in entries {
             let place = path.key(entry.key)
-            guard let item = entry.value.isNull ? entry.value : check(entry.value, .anything, place) else { continue }
+            guard let item = entry.value.isNull ? entry.value : check(entry.value, .anything, place) else {
+                continue
+            }
             if item.isNull && (allowsNull || !isDocker) {
                 entry.value = make("", item)
             } else if let text = item.text, !(isDocker && item.bool != nil) {
@@ -118,7 +121,7 @@ extension Checker {
                 let place = path.key(entry.key)
                 let items = isDocker ? [entry.value] : entry.value.list ?? [entry.value]
                 for item in items {
-                    guard let item = keyValue(item, place) else { continue }
+                    guard let item = keyValue(item, place), !item.isNull else { continue }
                     add(entry.key, item.text ?? "", item)
                 }
             }
@@ -179,7 +182,8 @@ extension Checker {
         guard let notation = PortNotation(text) else {
             refuse(
                 item, path,
-                isDocker ? "Does not match format 'ports'" : "is no port such as 8080:80, 8000-8002:80-82/udp: \(text)")
+                isDocker
+                    ? "Does not match format 'ports'" : "is no port such as 8080:80, 8000-8002:80-82/udp: \(text)")
             return []
         }
         if !notation.address.isEmpty {

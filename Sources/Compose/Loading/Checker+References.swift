@@ -16,7 +16,9 @@ extension Checker {
         for (index, item) in items.enumerated() {
             let place = path.item(index)
             if item.entries != nil {
-                if let reference = check(item, .object(FormShapes.fileReference), place) { result.append(reference) }
+                if let reference = check(item, .object(FormShapes.fileReference), place) {
+                    result.append(reference)
+                }
             } else if item.string != nil, let name = check(item, .string, place) {
                 result.append(made("source", name.content, name))
             } else if item.string == nil {
@@ -107,7 +109,12 @@ extension Checker {
             mustBe([.string], value, path)
             return nil
         }
-        if isDocker { return check(value, .object(FormShapes.build), path) }
+        if isDocker {
+            if let size = value["shm_size"], size.string == nil && size.wholeNumber == nil {
+                mustBe([.integer, .string], size, path.key("shm_size"))
+            }
+            return check(value, .object(FormShapes.build), path)
+        }
         // The whole has no meaning in a swarm, so that nothing more is said of its parts.
         let checked = entries.compactMap { entry in
             var entry = entry

@@ -67,7 +67,9 @@ extension Checker {
             return nil
         }
         guard let nanoseconds = GoDuration.parse(text, withDays: !isDocker) else {
-            refuse(value, path, isDocker ? "Does not match format 'duration'" : "is no duration such as 1m30s: \(text)")
+            refuse(
+                value, path, isDocker ? "Does not match format 'duration'" : "is no duration such as 1m30s: \(text)"
+            )
             return nil
         }
         return Value(.string(GoDuration.format(nanoseconds)), at: value.position)
@@ -215,11 +217,13 @@ extension Checker {
     /// The row that a key follows; nil when it is refused or passed over.
     private mutating func row(_ entry: Value.Entry, _ shape: ObjectShape, _ path: Path) -> Row? {
         guard let row = shape[entry.key] else {
-            if entry.key.hasPrefix("x-") && (!isDocker || shape.extensionsSince.map { $0 <= minorVersion } ?? false) {
+            if entry.key.hasPrefix("x-") && (!isDocker || shape.extensionsSince.map { $0 <= minorVersion } ?? false)
+            {
                 return Row(key: entry.key, shape: .anything)
             }
             if shape.isOpenInDocker {
-                // Docker passes over what it does not know here, so a file may have it.
+                // Docker interpolates what it does not know here, and passes over it, so a file may have it.
+                _ = check(entry.value, .anything, path.key(entry.key))
                 if !isDocker {
                     findings.warn(
                         at: entry.keyPosition, path: "\(path.key(entry.key))",

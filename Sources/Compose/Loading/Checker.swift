@@ -99,7 +99,8 @@ struct Checker {
         let names = kinds.map(\.rawValue)
         let list =
             names.count < 3
-            ? names.joined(separator: " or ") : names.dropLast().joined(separator: ", ") + " or " + names[names.count - 1]
+            ? names.joined(separator: " or ")
+            : names.dropLast().joined(separator: ", ") + " or " + names[names.count - 1]
         let article = !isDocker && kinds.first == .integer ? "an" : "a"
         let found = isDocker ? "" : ", not \(value.kindName)"
         findings.error(at: value.position, path: "\(path)", "must be \(article) \(list)\(found)")
@@ -129,7 +130,8 @@ struct Checker {
             findings.error(
                 at: value.position, path: isDocker ? "" : place,
                 isDocker
-                    ? "invalid interpolation format for \(place): \(quoted); you may need to escape any $ with another $"
+                    ? "invalid interpolation format for \(place): \(quoted); "
+                        + "you may need to escape any $ with another $"
                     : error.message)
             return nil
         }
@@ -151,7 +153,8 @@ struct Checker {
         let text = value.string ?? ""
         func refused(_ reason: String) -> Value? {
             findings.error(
-                at: value.position, "error while interpolating \(path.withBrackets): failed to cast to expected type: "
+                at: value.position,
+                "error while interpolating \(path.withBrackets): failed to cast to expected type: "
                     + reason)
             return nil
         }

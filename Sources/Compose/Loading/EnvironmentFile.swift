@@ -17,7 +17,9 @@ enum EnvironmentFile {
             let raw = raw.last == 0x0d ? raw.dropLast() : raw
             guard let line = String(validating: raw, as: UTF8.self) else {
                 throw Problem(
-                    line: index + 1, message: "invalid utf8 bytes at line \(index + 1): [\(raw.map(String.init).joined(separator: " "))]")
+                    line: index + 1,
+                    message:
+                        "invalid utf8 bytes at line \(index + 1): [\(raw.map(String.init).joined(separator: " "))]")
             }
             let text = line.drop { $0.isWhitespace }
             guard let first = text.first, first != "#" else { continue }
@@ -26,7 +28,9 @@ enum EnvironmentFile {
             guard !name.contains(where: \.isWhitespace) else {
                 throw Problem(line: index + 1, message: "variable '\(name)' contains whitespaces")
             }
-            guard !name.isEmpty else { throw Problem(line: index + 1, message: "no variable name on line '\(text)'") }
+            guard !name.isEmpty else {
+                throw Problem(line: index + 1, message: "no variable name on line '\(text)'")
+            }
             entries.append((String(name), parts.count == 2 ? String(parts[1]) : nil))
         }
         return entries
@@ -108,8 +112,9 @@ private struct DotenvReader {
 
     private mutating func word() -> String {
         var word = ""
-        while let scalar = here, scalar == "_" || scalar == "." || scalar == "-" || scalar.properties.isAlphabetic
-            || ("0"..."9").contains(scalar)
+        while let scalar = here,
+            scalar == "_" || scalar == "." || scalar == "-" || scalar.properties.isAlphabetic
+                || ("0"..."9").contains(scalar)
         {
             word.unicodeScalars.append(scalar)
             advance()

@@ -11,7 +11,9 @@ struct Interpolation {
 
     struct Problem: Error { var message: String }
 
-    init(_ dialect: Dialect, _ variables: [String: String]) { (self.dialect, self.variables) = (dialect, variables) }
+    init(_ dialect: Dialect, _ variables: [String: String]) {
+        (self.dialect, self.variables) = (dialect, variables)
+    }
 
     mutating func substitute(_ text: String) throws(Problem) -> String {
         guard text.utf8.contains(UInt8(ascii: "$")) else { return text }
@@ -172,7 +174,8 @@ struct Interpolation {
     private static func split(_ text: String, at mark: String) -> (String, String)? {
         let (bytes, pattern) = (Array(text.utf8), Array(mark.utf8))
         guard bytes.count >= pattern.count else { return nil }
-        for start in 0...(bytes.count - pattern.count) where bytes[start..<(start + pattern.count)].elementsEqual(pattern) {
+        for start in 0...(bytes.count - pattern.count)
+        where bytes[start..<(start + pattern.count)].elementsEqual(pattern) {
             return (Self.text(bytes[..<start]), Self.text(bytes[(start + pattern.count)...]))
         }
         return nil

@@ -33,9 +33,13 @@ struct Merge {
     func service(_ base: Value, _ over: Value) -> Value {
         var result = object(base, over, ServiceShape.object)
         guard dialect == .docker else { return result }
-        // Docker sorts what it merges by key even where the later file says nothing of it.
-        for (key, field) in [("ports", "published"), ("volumes", "target"), ("secrets", "source"), ("configs", "source")] {
-            if let items = result[key] { result[key] = unique(items, by: field) }
+        // Docker sorts what it merges by key, even where the later file says nothing of it.
+        for (key, field) in [
+            ("ports", "published"), ("volumes", "target"), ("secrets", "source"), ("configs", "source"),
+        ] {
+            if let items = result[key], base[key]?.isZero(.ports) == false {
+                result[key] = unique(items, by: field)
+            }
         }
         return result
     }
@@ -83,20 +87,25 @@ struct Merge {
         case .map(let inner, _):
             return keyed(base, over) { value($0, $1, Row(key: "", shape: inner)) ?? $0 }
         case .keyValues(let isPointer): return keyValues(base, over, isPointer: isPointer && dialect == .docker)
-        case .options: return row.key == "driver_opts" && dialect == .docker ? base : keyValues(base, over, isPointer: false)
+        case .options:
+            return row.key == "driver_opts" && dialect == .docker ? base : keyValues(base, over, isPointer: false)
         case .words: return dialect == .docker && over.isZero(row.shape) ? nil : over
         case .test: return dialect == .docker ? appended(base, over) : over
         case .ulimits: return keyed(base, over) { $1 }
         case .list, .strings, .hosts, .expose, .envFiles:
             return dialect == .docker ? appended(base, over) : withoutRepeats(appended(base, over))
         case .ports:
-            return dialect == .docker ? appended(base, over) : unique(appended(base, over), byFields: Self.portFields)
-        case .mounts: return dialect == .docker ? appended(base, over) : unique(appended(base, over), byFields: ["target"])
+            return dialect == .docker
+                ? appended(base, over) : unique(appended(base, over), byFields: Self.portFields)
+        case .mounts:
+            return dialect == .docker ? appended(base, over) : unique(appended(base, over), byFields: ["target"])
         case .fileReferences:
-            return dialect == .docker ? appended(base, over) : unique(appended(base, over), byFields: ["target", "source"])
+            return dialect == .docker
+                ? appended(base, over) : unique(appended(base, over), byFields: ["target", "source"])
         case .attachments: return keyed(base, over) { attachment($0, $1) }
         case .dependencies: return dependencies(base, over)
-        case .build, .anything, .includes: return anything(base, over)
+        case .build: return object(base, over, FormShapes.build)
+        case .anything, .includes: return anything(base, over)
         default:
             let overridesWithZero = dialect == .specification || (row.keepsZero && row.shape.isNumeric)
             return overridesWithZero || !over.isZero(row.shape) ? over : nil
@@ -156,7 +165,9 @@ struct Merge {
         if base.list != nil && over.list != nil {
             return dialect == .docker ? appended(base, over) : withoutRepeats(appended(base, over))
         }
-        return keyed(Dependencies.mapping(base), Dependencies.mapping(over)) { object($0, $1, FormShapes.dependency) }
+        return keyed(Dependencies.mapping(base), Dependencies.mapping(over)) {
+            object($0, $1, FormShapes.dependency)
+        }
     }
 
     private func anything(_ base: Value, _ over: Value) -> Value {

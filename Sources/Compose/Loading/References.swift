@@ -14,7 +14,8 @@ enum References {
                     continue
                 }
                 findings.error(
-                    at: dependency.keyPosition, path: "\(path).depends_on", "undefined service \"\(dependency.key)\"")
+                    at: dependency.keyPosition, path: "\(path).depends_on",
+                    "undefined service \"\(dependency.key)\"")
             }
         }
         checkCycles(services, &findings)

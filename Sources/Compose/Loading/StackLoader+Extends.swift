@@ -32,11 +32,13 @@ extension StackLoader {
         guard let extends = service["extends"], let base = extends["service"]?.string else { return service }
         let place = "services.\(name).extends"
         guard !chain.contains(link) else {
-            findings.error(at: extends.position, path: place, "service \(name) extends itself, over \(chain.count) services")
+            findings.error(
+                at: extends.position, path: place, "service \(name) extends itself, over \(chain.count) services")
             return nil
         }
         guard chain.count < StackLimits.chainMax else {
-            findings.error(at: extends.position, path: place, "more than \(StackLimits.chainMax) services extend each other")
+            findings.error(
+                at: extends.position, path: place, "more than \(StackLimits.chainMax) services extend each other")
             return nil
         }
         var (source, sourcePath) = (services, path)
@@ -121,7 +123,8 @@ extension StackLoader {
         for (name, path) in zip(names, paths) {
             guard isAllowed(path, name, place) else { return nil }
             guard !inner.chain.contains(path) else {
-                findings.error(at: name.position, path: place, "\(path) includes itself, over \(inner.chain.count) files")
+                findings.error(
+                    at: name.position, path: place, "\(path) includes itself, over \(inner.chain.count) files")
                 return nil
             }
         }

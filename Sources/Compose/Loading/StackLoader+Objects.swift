@@ -2,7 +2,9 @@
 extension StackLoader {
     /// Makes `external` a plain flag with a name, and the paths of secrets and configs absolute.
     mutating func normalizeObjects(_ tree: inout Value, _ context: FileContext) {
-        for (section, kind) in [("networks", "network"), ("volumes", "volume"), ("secrets", "secret"), ("configs", "config")] {
+        for (section, kind) in [
+            ("networks", "network"), ("volumes", "volume"), ("secrets", "secret"), ("configs", "config"),
+        ] {
             guard var objects = tree[section], let entries = objects.entries else { continue }
             var result: [Value.Entry] = []
             for var entry in entries {
@@ -156,7 +158,8 @@ extension StackLoader {
         service["environment"] = Value(.map(merged), at: position)
     }
 
-    private mutating func envFile(_ file: Value, _ path: String, _ context: FileContext) -> [EnvironmentFile.Entry] {
+    private mutating func envFile(_ file: Value, _ path: String, _ context: FileContext) -> [EnvironmentFile.Entry]
+    {
         guard let name = file.string ?? file["path"]?.string else { return [] }
         let full = FilePath.resolve(name, from: context.directory, home: options.home)
         if file["required"]?.bool == false && (try? files.read(full, atMost: 0)) == nil { return [] }

@@ -70,7 +70,9 @@ package struct StackLoader {
     }
 
     /// The bytes of a file; nil when it cannot be read, which is noted.
-    mutating func bytes(_ path: String, shownAs name: String, at position: Position?, _ place: String = "") -> [UInt8]? {
+    mutating func bytes(_ path: String, shownAs name: String, at position: Position?, _ place: String = "")
+        -> [UInt8]?
+    {
         filesLeft -= 1
         guard filesLeft >= 0 else {
             findings.error(at: position, path: place, "more than \(StackLimits.filesMax) files are named")
@@ -146,11 +148,13 @@ package struct StackLoader {
         guard isDocker, let version = raw["version"] else { return newest }
         guard let text = version.string else {
             findings.error(
-                at: version.position, version.isNull ? "unsupported Compose file version: <nil>" : "version must be a string")
+                at: version.position,
+                version.isNull ? "unsupported Compose file version: <nil>" : "version must be a string")
             return nil
         }
         if text == "" || text == "3" { return newest }
-        guard text.hasPrefix("3."), let minor = Int(text.dropFirst(2)), (0...newest).contains(minor), text == "3.\(minor)"
+        guard text.hasPrefix("3."), let minor = Int(text.dropFirst(2)), (0...newest).contains(minor),
+            text == "3.\(minor)"
         else {
             findings.error(at: version.position, "unsupported Compose file version: \(text)")
             return nil
@@ -171,7 +175,8 @@ package struct StackLoader {
     /// Docker's two lines.
     private mutating func noteOptions() {
         if !ignoredOptions.isEmpty {
-            findings.warn(at: nil, "Ignoring unsupported options: \(ignoredOptions.sorted().joined(separator: ", "))")
+            findings.warn(
+                at: nil, "Ignoring unsupported options: \(ignoredOptions.sorted().joined(separator: ", "))")
         }
         if !deprecatedOptions.isEmpty {
             let hints = deprecatedOptions.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)" }

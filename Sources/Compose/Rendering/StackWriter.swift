@@ -6,10 +6,13 @@ enum StackWriter {
 
     /// The client's order of a service's keys, which is nearly the alphabet's.
     private static let serviceOrder: [String] = [
-        "extends", "profiles", "build", "cap_add", "cap_drop", "cgroupns_mode", "cgroup_parent", "command", "configs",
+        "extends", "profiles", "build", "cap_add", "cap_drop", "cgroupns_mode", "cgroup_parent", "command",
+        "configs",
         "container_name", "credential_spec", "depends_on", "deploy", "devices", "dns", "dns_search", "domainname",
-        "entrypoint", "environment", "env_file", "expose", "external_links", "extra_hosts", "hostname", "healthcheck",
-        "image", "init", "ipc", "isolation", "labels", "links", "logging", "mac_address", "network_mode", "networks",
+        "entrypoint", "environment", "env_file", "expose", "external_links", "extra_hosts", "hostname",
+        "healthcheck",
+        "image", "init", "ipc", "isolation", "labels", "links", "logging", "mac_address", "network_mode",
+        "networks",
         "pid", "ports", "privileged", "read_only", "restart", "secrets", "security_opt", "shm_size", "stdin_open",
         "stop_grace_period", "stop_signal", "sysctls", "tmpfs", "tty", "ulimits", "user", "userns_mode", "volumes",
         "working_dir",
@@ -39,6 +42,11 @@ enum StackWriter {
             return shape.index[key] ?? extras
         }
         var kept: [Value.Entry] = []
+        var value = value
+        if shape === DeployShape.discreteResource {
+            if value["kind"] == nil { value["kind"] = Value(.string(""), at: value.position) }
+            if value["value"] == nil { value["value"] = Value(.integer(0), at: value.position) }
+        }
         for var entry in value.entries ?? [] {
             guard let row = shape[entry.key] else {
                 // The client forgets the extensions of networks and volumes that are not external.
@@ -174,7 +182,9 @@ enum KeyOrder {
         return left.count < right.count
     }
 
-    private static func isDigit(_ scalar: UnicodeScalar) -> Bool { scalar.properties.generalCategory == .decimalNumber }
+    private static func isDigit(_ scalar: UnicodeScalar) -> Bool {
+        scalar.properties.generalCategory == .decimalNumber
+    }
 
     private static func number(_ scalars: ArraySlice<UnicodeScalar>, from start: Int64) -> (Int64, Int) {
         let digits = scalars.prefix(while: isDigit)

@@ -72,7 +72,8 @@ struct YAMLWriter {
             case "-0" where !isLikeGo: text += "-0.0"
             case let digits: text += digits
             }
-        case .string(let string): text += ScalarStyle.write(string, isKey: false, indent: indent, isLikeGo: isLikeGo)
+        case .string(let string):
+            text += ScalarStyle.write(string, isKey: false, indent: indent, isLikeGo: isLikeGo)
         case .list: text += "[]"
         case .map: text += "{}"
         }
@@ -113,7 +114,8 @@ enum ScalarStyle {
     /// Whether a reader would take the unquoted text for something other than text.
     private static func isMistakable(_ text: String) -> Bool {
         switch text {
-        case "y", "Y", "yes", "Yes", "YES", "on", "On", "ON", "n", "N", "no", "No", "NO", "off", "Off", "OFF": return true
+        case "y", "Y", "yes", "Yes", "YES", "on", "On", "ON", "n", "N", "no", "No", "NO", "off", "Off", "OFF":
+            return true
         default: break
         }
         if case .string = PlainScalar.resolve(text) { return isSexagesimal(text) || Timestamps.looksLikeOne(text) }
@@ -122,7 +124,9 @@ enum ScalarStyle {
 
     /// `[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?`, a number of YAML 1.1.
     private static func isSexagesimal(_ text: String) -> Bool {
-        func isDigits(_ part: Substring) -> Bool { !part.isEmpty && part.utf8.allSatisfy { (0x30...0x39).contains($0) } }
+        func isDigits(_ part: Substring) -> Bool {
+            !part.isEmpty && part.utf8.allSatisfy { (0x30...0x39).contains($0) }
+        }
         var body = Substring(text)
         if body.hasPrefix("-") || body.hasPrefix("+") { body = body.dropFirst() }
         let parts = body.split(separator: ":", omittingEmptySubsequences: false)

@@ -108,7 +108,8 @@ enum TopShape {
 
     static let network = ObjectShape(
         [
-            .key("name", .string, since: 5), .key("driver", .string), .key("driver_opts", .options(allowsNull: false)),
+            .key("name", .string, since: 5), .key("driver", .string),
+            .key("driver_opts", .options(allowsNull: false)),
             .key("ipam", .object(ipam)), .key("external", .external), .key("internal", .boolean),
             .key("attachable", .boolean, since: 2), .key("labels", .keyValues(nullIsKept: false)),
             .newer("enable_ipv6", .boolean),
@@ -127,7 +128,8 @@ enum TopShape {
 
     static let volume = ObjectShape(
         [
-            .key("name", .string, since: 4), .key("driver", .string), .key("driver_opts", .options(allowsNull: false)),
+            .key("name", .string, since: 4), .key("driver", .string),
+            .key("driver_opts", .options(allowsNull: false)),
             .key("external", .external), .key("labels", .keyValues(nullIsKept: false)),
             .key("x-cluster-spec", .object(clusterVolume), keepsZero: true, since: 10),
         ], extensionsSince: 7)
@@ -141,7 +143,8 @@ enum TopShape {
 
     private static let accessMode = ObjectShape(
         [
-            .key("scope", .string), .key("sharing", .string), .key("mount_volume", .object(mountVolume), keepsZero: true),
+            .key("scope", .string), .key("sharing", .string),
+            .key("mount_volume", .object(mountVolume), keepsZero: true),
             .key("block_volume", .object(ObjectShape([], isOpenInDocker: true)), keepsZero: true),
         ], isOpenInDocker: true)
 
@@ -164,7 +167,8 @@ enum TopShape {
         [
             .key("name", .string, since: 5), .key("file", .string), .newer("environment", .string),
             .newer("content", .string),
-            .key("external", .external), .key("labels", .keyValues(nullIsKept: false)), .key("driver", .string, since: 8),
+            .key("external", .external), .key("labels", .keyValues(nullIsKept: false)),
+            .key("driver", .string, since: 8),
             .key("driver_opts", .options(allowsNull: false), since: 8), .key("template_driver", .string, since: 8),
         ], extensionsSince: 7)
 

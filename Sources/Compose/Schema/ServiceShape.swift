@@ -43,8 +43,10 @@ enum ServiceShape {
     ]
 
     private static let unused: [Row] = [
-        .ignored("build", .build, "a swarm runs images from a registry: build and push it first, then name it in image"),
-        .ignored("cgroupns_mode", .string, "the node decides the cgroup namespace of a service's containers", since: 9),
+        .ignored(
+            "build", .build, "a swarm runs images from a registry: build and push it first, then name it in image"),
+        .ignored(
+            "cgroupns_mode", .string, "the node decides the cgroup namespace of a service's containers", since: 9),
         .ignored("cgroup_parent", .string, "the node decides the cgroup of a service's containers"),
         Row(
             key: "container_name", shape: .string,
@@ -68,11 +70,15 @@ enum ServiceShape {
         .ignored("security_opt", .list(.string, isUnique: true), "the node decides the security profile"),
         .ignored("shm_size", .text, "mount a tmpfs of the wanted size at /dev/shm in volumes"),
         .ignored("userns_mode", .string, "the node decides the user namespace"),
-        forbidden("volume_driver", .string, "Instead of setting the volume driver on the service, define a volume using "
-            + "the top-level `volumes` option and specify the driver there."),
-        forbidden("volumes_from", .list(.string, isUnique: true), "To share a volume between services, define it using "
-            + "the top-level `volumes` option and reference it from each service that shares it using the "
-            + "service-level `volumes` option."),
+        forbidden(
+            "volume_driver", .string,
+            "Instead of setting the volume driver on the service, define a volume using "
+                + "the top-level `volumes` option and specify the driver there."),
+        forbidden(
+            "volumes_from", .list(.string, isUnique: true),
+            "To share a volume between services, define it using "
+                + "the top-level `volumes` option and reference it from each service that shares it using the "
+                + "service-level `volumes` option."),
         forbidden("cpu_quota", .text, resources),
         forbidden("cpu_shares", .text, resources),
         forbidden("cpuset", .string, resources),
@@ -164,7 +170,8 @@ enum DeployShape {
     ])
 
     private static let resources = ObjectShape([
-        .key("limits", .object(limits), keepsZero: true), .key("reservations", .object(reservations), keepsZero: true),
+        .key("limits", .object(limits), keepsZero: true),
+        .key("reservations", .object(reservations), keepsZero: true),
     ])
 
     private static let limits = ObjectShape([
@@ -181,7 +188,8 @@ enum DeployShape {
         .key("discrete_resource_spec", .object(discreteResource), keepsZero: true)
     ])
 
-    private static let discreteResource = ObjectShape([
+    /// The one object that the client prints whole.
+    static let discreteResource = ObjectShape([
         .key("kind", .string, keepsZero: true), .key("value", .truncated(isCast: false), keepsZero: true),
     ])
 

@@ -35,7 +35,9 @@ extension Translation {
         (spec.capabilityAdd, spec.capabilityDrop) = capabilities(value)
         spec.ulimits = ulimits(value["ulimits"])
         // The client reads the key, and forgets it.
-        if !isDocker { spec.oomScoreAdj = value["oom_score_adj"]?.integer.flatMap { $0 == 0 ? nil : Int64(exactly: $0) } }
+        if !isDocker {
+            spec.oomScoreAdj = value["oom_score_adj"]?.integer.flatMap { $0 == 0 ? nil : Int64(exactly: $0) }
+        }
         addCredentials(key, value["credential_spec"], to: &spec)
         return spec
     }
@@ -54,13 +56,15 @@ extension Translation {
         if text.isEmpty {
             reason = "no image specified"
         } else if let lower = ImageReference(text.lowercased()) {
-            let name = lower.domain == ImageReference.defaultDomain && !text.contains("/") ? "library/\(text)" : text
+            let name =
+                lower.domain == ImageReference.defaultDomain && !text.contains("/") ? "library/\(text)" : text
             reason = "invalid reference format: repository name (\(name)) must be lowercase"
         } else {
             reason = "invalid reference format"
         }
         findings.error(
-            at: entry.value["image"]?.position ?? entry.keyPosition, path: isDocker ? "" : "services.\(entry.key).image",
+            at: entry.value["image"]?.position ?? entry.keyPosition,
+            path: isDocker ? "" : "services.\(entry.key).image",
             "invalid image reference for service \(entry.key): \(reason)")
         return nil
     }
@@ -141,9 +145,10 @@ extension Translation {
             // The engine wants the config's identifier, which a deployment puts in by this name.
             let name = name(object, key: config)
             credentials.config = name
-            spec.configs = (spec.configs ?? []) + [
-                ConfigReference(configID: "", configName: name, runtime: ConfigRuntimeTarget())
-            ]
+            spec.configs =
+                (spec.configs ?? []) + [
+                    ConfigReference(configID: "", configName: name, runtime: ConfigRuntimeTarget())
+                ]
         }
         spec.privileges?.credentialSpec = credentials
     }
@@ -194,7 +199,8 @@ extension Translation {
             if !["host", "bridge", "none", "default"].contains(target) { aliases.append(entry.key) }
             let options = strings(attachment.value["driver_opts"])
             return NetworkAttachmentConfig(
-                target: target, aliases: aliases.isEmpty ? nil : aliases, driverOpts: options.isEmpty ? nil : options)
+                target: target, aliases: aliases.isEmpty ? nil : aliases,
+                driverOpts: options.isEmpty ? nil : options)
         }
         return stablySorted(attachments) { $0.target ?? "" }
     }

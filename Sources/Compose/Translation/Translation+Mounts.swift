@@ -18,7 +18,8 @@ extension Translation {
     private mutating func mount(_ key: String, _ item: Value, _ path: String) -> Mount? {
         let type = item["type"]?.string ?? ""
         let source = item["source"]?.string.flatMap { $0.isEmpty ? nil : $0 }
-        var mount = Mount(type: type, source: source, target: item["target"]?.string.flatMap { $0.isEmpty ? nil : $0 })
+        var mount = Mount(
+            type: type, source: source, target: item["target"]?.string.flatMap { $0.isEmpty ? nil : $0 })
         mount.readOnly = item["read_only"]?.bool == true ? true : nil
         mount.consistency = item["consistency"]?.string.flatMap { $0.isEmpty ? nil : $0 }
         guard areOptionsFitting(key, item, type, path) else { return nil }
@@ -26,7 +27,8 @@ extension Translation {
         case "volume": return volume(item, mount)
         case "bind":
             if let bind = item["bind"] {
-                mount.bindOptions = BindOptions(propagation: bind["propagation"]?.string.flatMap { $0.isEmpty ? nil : $0 })
+                mount.bindOptions = BindOptions(
+                    propagation: bind["propagation"]?.string.flatMap { $0.isEmpty ? nil : $0 })
                 // Only the specification's dialect keeps the key.
                 if bind["create_host_path"]?.bool == true { mount.bindOptions?.createMountpoint = true }
             }
@@ -41,7 +43,9 @@ extension Translation {
                     mode: tmpfs["mode"]?.integer.flatMap { UInt32(exactly: $0) })
             }
         case "image":
-            if let subpath = item["image"]?["subpath"]?.string { mount.imageOptions = ImageOptions(subpath: subpath) }
+            if let subpath = item["image"]?["subpath"]?.string {
+                mount.imageOptions = ImageOptions(subpath: subpath)
+            }
         case "npipe", "cluster":
             guard source != nil else {
                 refuse(key, item, path, "invalid \(type) source, source cannot be empty")
@@ -59,10 +63,12 @@ extension Translation {
 
     /// Whether options of another type of mount are absent.
     private mutating func areOptionsFitting(_ key: String, _ item: Value, _ type: String, _ path: String) -> Bool {
-        for options in ["bind", "volume", "tmpfs"] where options != type && item[options] != nil && type != "image" {
+        for options in ["bind", "volume", "tmpfs"] where options != type && item[options] != nil && type != "image"
+        {
             // Docker lets `volume` options stand at a cluster volume.
             if type == "cluster" && options == "volume" && !isDocker { continue }
-            refuse(key, item[options], "\(path).\(options)", "\(options) options are incompatible with type \(type)")
+            refuse(
+                key, item[options], "\(path).\(options)", "\(options) options are incompatible with type \(type)")
             return false
         }
         return true

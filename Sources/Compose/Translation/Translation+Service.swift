@@ -182,7 +182,9 @@ extension Translation {
         return result
     }
 
-    private func bytes(_ value: Value?) -> Int64? { value?.string.flatMap { Int64($0) }.flatMap { $0 == 0 ? nil : $0 } }
+    private func bytes(_ value: Value?) -> Int64? {
+        value?.string.flatMap { Int64($0) }.flatMap { $0 == 0 ? nil : $0 }
+    }
 
     private mutating func nanoCPUs(_ key: String, _ value: Value?, _ path: String) -> Int64? {
         guard let text = value?.string, !text.isEmpty else { return nil }
@@ -202,7 +204,8 @@ extension Translation {
             PlacementPreference(spread: SpreadOver(spreadDescriptor: $0["spread"]?.string ?? ""))
         }
         var placement = Placement(
-            constraints: constraints.isEmpty ? nil : constraints, preferences: preferences.isEmpty ? nil : preferences)
+            constraints: constraints.isEmpty ? nil : constraints,
+            preferences: preferences.isEmpty ? nil : preferences)
         placement.maxReplicas = value?["max_replicas_per_node"].flatMap {
             unsigned(key, $0, "deploy.placement.max_replicas_per_node")
         }.flatMap { $0 == 0 ? nil : $0 }
@@ -250,7 +253,9 @@ enum Rational {
             if topScale > 0 { numerator = product } else { denominator = product }
         }
         let (quotient, rest) = numerator.quotientAndRemainder(dividingBy: denominator)
-        guard rest == 0, let result = Int64(exactly: quotient) else { throw Problem(message: "value is too precise") }
+        guard rest == 0, let result = Int64(exactly: quotient) else {
+            throw Problem(message: "value is too precise")
+        }
         return result
     }
 

@@ -78,7 +78,8 @@ struct Translation {
         if isDocker {
             findings.error(at: value?.position, "service \(service): \(message)")
         } else {
-            findings.error(at: value?.position, path: "services.\(service)\(path.isEmpty ? "" : "." + path)", message)
+            findings.error(
+                at: value?.position, path: "services.\(service)\(path.isEmpty ? "" : "." + path)", message)
         }
     }
 
@@ -124,12 +125,14 @@ struct Translation {
             let pools = (ipam["config"]?.list ?? []).map { pool in
                 let addresses = strings(pool["aux_addresses"])
                 return IPAMConfig(
-                    subnet: pool["subnet"]?.string, range: pool["ip_range"]?.string, gateway: pool["gateway"]?.string,
+                    subnet: pool["subnet"]?.string, range: pool["ip_range"]?.string,
+                    gateway: pool["gateway"]?.string,
                     auxiliaryAddresses: addresses.isEmpty ? nil : addresses)
             }
             let options = strings(ipam["options"])
             let name = ipam["driver"]?.string ?? ""
-            let driver = name.isEmpty && options.isEmpty ? nil : Driver(name: name, options: options.isEmpty ? nil : options)
+            let driver =
+                name.isEmpty && options.isEmpty ? nil : Driver(name: name, options: options.isEmpty ? nil : options)
             if driver != nil || !pools.isEmpty {
                 spec.ipamOptions = IPAM(driver: driver, configs: pools.isEmpty ? nil : pools)
             }
@@ -200,7 +203,9 @@ struct Translation {
             findings.error(at: source.position, path: path, "holds more than \(limit) bytes, which is the most")
             return nil
         }
-        if bytes.isEmpty && !isDocker { findings.warn(at: source.position, path: path, "is empty, which the engine refuses") }
+        if bytes.isEmpty && !isDocker {
+            findings.warn(at: source.position, path: path, "is empty, which the engine refuses")
+        }
         return Base64.encode(bytes)
     }
 }

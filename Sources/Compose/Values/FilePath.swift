@@ -29,7 +29,7 @@ enum FilePath {
         return slash == path.startIndex ? "/" : clean(String(path[..<slash]))
     }
 
-    /// `~` and `~/…` become the home directory, relative paths are taken from a directory; absolute ones stay as they are.
+    /// `~` becomes the home directory, a relative path is taken from a directory, an absolute one stays as it is.
     static func resolve(_ path: String, from directory: String, home: String) -> String {
         if path == "~" { return home }
         if path.hasPrefix("~/") { return home + path.dropFirst() }

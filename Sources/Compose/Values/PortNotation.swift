@@ -42,7 +42,9 @@ struct PortNotation {
     /// `80` or `80-82`, at most `StackLimits.portRangeMax` long by the size of a port.
     static func range(_ text: Substring) -> ClosedRange<Int>? {
         let ends = text.split(separator: "-", omittingEmptySubsequences: false)
-        guard ends.count <= 2, let first = ends.first.flatMap({ UInt16($0) }), !text.contains("+") else { return nil }
+        guard ends.count <= 2, let first = ends.first.flatMap({ UInt16($0) }), !text.contains("+") else {
+            return nil
+        }
         guard let last = ends.count == 2 ? UInt16(ends[1]) : first, first <= last else { return nil }
         return Int(first)...Int(last)
     }

@@ -10,7 +10,9 @@ enum PlainScalar {
         case "-.inf", "-.Inf", "-.INF": return .float(-.infinity)
         default: break
         }
-        guard let first = text.utf8.first, isDigit(first) || "+-.".utf8.contains(first) else { return .string(text) }
+        guard let first = text.utf8.first, isDigit(first) || "+-.".utf8.contains(first) else {
+            return .string(text)
+        }
         return integer(text).map { .integer($0) } ?? float(text).map { .float($0) } ?? .string(text)
     }
 
@@ -79,7 +81,8 @@ enum Tag {
         var value = value
         func refuse(_ kind: String) -> YAMLProblem {
             YAMLProblem(
-                position: value.position, message: "cannot decode \(value.kindName) `\(value.text ?? "")` as a \(kind)")
+                position: value.position,
+                message: "cannot decode \(value.kindName) `\(value.text ?? "")` as a \(kind)")
         }
         let long = "!<tag:yaml.org,2002:"
         let name = tag.hasPrefix(long) ? "!!" + tag.dropFirst(long.count).dropLast() : tag

@@ -48,7 +48,8 @@ extension YAMLReader {
         }
         let properties = try properties()
         if isLineDone && !properties.isEmpty {
-            let value = try blockValueBelow(parentIndent: parentIndent, isMappingValue: isMappingValue, start: start)
+            let value = try blockValueBelow(
+                parentIndent: parentIndent, isMappingValue: isMappingValue, start: start)
             return try finish(value, properties, countedFrom: counted, plain: value.isNull ? "" : nil)
         }
         return try inlineNode(properties, parentIndent: parentIndent, start: start, counted: counted)
@@ -240,7 +241,8 @@ struct MappingBuilder {
 
     private mutating func note(_ key: String, at position: Position, first: Position) {
         duplicates.append(
-            YAMLProblem(position: position, message: "mapping key \"\(key)\" already defined at line \(first.line)"))
+            YAMLProblem(position: position, message: "mapping key \"\(key)\" already defined at line \(first.line)")
+        )
     }
 
     /// The entries, with those that merge keys bring where the mapping has none of its own.

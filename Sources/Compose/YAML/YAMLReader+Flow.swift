@@ -103,7 +103,9 @@ extension YAMLReader {
         }
         let text = try plainScalar(parentIndent: -1)
         let value = try make(PlainScalar.resolve(text), at: start)
-        return (try finish(value, properties, countedFrom: counted, plain: text), text == "<<" && properties.isEmpty)
+        return (
+            try finish(value, properties, countedFrom: counted, plain: text), text == "<<" && properties.isEmpty
+        )
     }
 
     /// Whether a colon here is the first character of a plain scalar.

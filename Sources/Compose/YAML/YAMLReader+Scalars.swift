@@ -19,7 +19,9 @@ extension YAMLReader {
         var end = index
         while !isAtLineEnd {
             let byte = peek()
-            if byte == UInt8(ascii: ":") && (isSpace(1) || (flowDepth > 0 && ",[]{}".utf8.contains(peek(1)))) { break }
+            if byte == UInt8(ascii: ":") && (isSpace(1) || (flowDepth > 0 && ",[]{}".utf8.contains(peek(1)))) {
+                break
+            }
             if byte == UInt8(ascii: "#") && index > start && isSpace(-1) { break }
             if flowDepth > 0 && ",[]{}".utf8.contains(byte) { break }
             advance()
@@ -78,11 +80,10 @@ extension YAMLReader {
             if quote == UInt8(ascii: "\"") && peek(offset) == UInt8(ascii: "\\") {
                 offset += 2
             } else if peek(offset) == quote {
-                if quote == UInt8(ascii: "'") && peek(offset + 1) == quote {
-                    offset += 2
-                } else {
+                guard quote == UInt8(ascii: "'") && peek(offset + 1) == quote else {
                     return true
                 }
+                offset += 2
             } else {
                 offset += 1
             }

@@ -185,7 +185,8 @@ struct YAMLReader {
         valueCount += count
         guard valueCount <= StackLimits.valuesMax else {
             throw problem(
-                "the file holds more than \(StackLimits.valuesMax) values once its aliases are put in", at: position)
+                "the file holds more than \(StackLimits.valuesMax) values once its aliases are put in", at: position
+            )
         }
     }
 
