@@ -240,7 +240,7 @@ enum Hidden {
 
     static func strip(_ cluster: Cluster, showsTokens: Bool) -> Cluster {
         var cluster = cluster
-        (cluster.rootKey, cluster.rootCertificates) = (nil, nil)
+        (cluster.rootKey, cluster.rootCertificates, cluster.unlockKey) = (nil, nil, nil)
         (cluster.gossipKeys, cluster.gossipKeysChangedAt) = (nil, nil)
         if !showsTokens { cluster.joinTokens = nil }
         return cluster

@@ -13,10 +13,16 @@ private struct InitBody: Decodable {
     var DataPathAddr: String?
     var DataPathPort: UInt32?
     var ForceNewCluster: Bool?
+    var AutoLockManagers: Bool?
     var Availability: String?
     var DefaultAddrPool: [String]?
     var SubnetSize: UInt32?
     var Spec: ClusterSpec?
+}
+
+/// `POST /swarm/unlock`'s body.
+private struct UnlockBody: Decodable {
+    var UnlockKey: String?
 }
 
 /// `POST /swarm/join`'s body.
@@ -47,13 +53,19 @@ extension EngineRoutes {
             let spec = try await request.decode(ClusterSpec.self)
             _ = try await node.submit(
                 .updateSwarm(
-                    version: version, spec, rotateWorkerToken: request.flag("rotateWorkerToken"),
-                    rotateManagerToken: request.flag("rotateManagerToken")))
+                    version: version, spec,
+                    SwarmRotation(
+                        workerToken: request.flag("rotateWorkerToken"),
+                        managerToken: request.flag("rotateManagerToken"),
+                        unlockKey: request.flag("rotateManagerUnlockKey"))))
             return Response(.ok)
         }
         router.on(.GET, "/swarm/unlockkey") { _ in
-            _ = try await managed()
-            return try Self.json(["UnlockKey": ""] as JSONDocument)
+            try Self.json(["UnlockKey": .string(try await node.unlockKey())] as JSONDocument)
+        }
+        router.on(.POST, "/swarm/unlock") { request in
+            try await node.unlock(try await request.decode(UnlockBody.self).UnlockKey ?? "")
+            return Response(.ok)
         }
         router.on(.GET, "/nodes") { request in
             let filters = try request.filters(["id", "name", "label", "node.label", "role", "membership"])
@@ -113,6 +125,7 @@ extension EngineRoutes {
             throw SwarmError(.unknown, "subnet size is out of range: \(asked.subnetSize)")
         }
         asked.spec = body.Spec ?? ClusterSpec()
+        if body.AutoLockManagers == true { asked.spec.encryptionConfig = EncryptionConfig(autoLockManagers: true) }
         guard case .created(let id, _) = try await node.submit(.initializeSwarm(asked)) else {
             return Response(.ok)
         }

@@ -29,6 +29,7 @@ enum ClusterObjects {
         cluster.tlsInfo = TLSInfo(authority.root)
         cluster.rootCertificates = String(decoding: authority.certificatesPEM, as: UTF8.self)
         cluster.rootKey = String(decoding: authority.keyPEM, as: UTF8.self)
+        if cluster.spec.encryptionConfig?.autoLockManagers == true { cluster.unlockKey = UnlockKey.generate().text }
         cluster.gossipKeys = [GossipKeys.text(gossipKey)]
         var node = Node(id: record.nodeID)
         node.spec = NodeSpec(role: "manager", availability: availability)

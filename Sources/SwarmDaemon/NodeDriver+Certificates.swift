@@ -161,7 +161,7 @@ extension NodeDriver {
             pem: Array(grant.roots.utf8), clusterID: swarm.identity.principal.clusterID)
         let renewed = try swarm.identity.renewed(
             key: key, chain: CertificateKeeping.certificates(grant.chain), trust: trust)
-        try IdentityStore(directory: paths.certificates).save(renewed)
+        try IdentityStore(directory: paths.certificates).save(renewed, unlockKey: self.swarm?.unlockKey)
         self.swarm?.identity = renewed
         certificates.renewalTime = nil
         certificates.announced = ""

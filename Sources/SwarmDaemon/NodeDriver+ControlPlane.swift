@@ -17,7 +17,15 @@ extension NodeDriver: ControlPlane {
         default:
             guard machine?.isManager ?? true else { throw SwarmError(.unavailable, SwarmText.worker) }
             let tokens = try freshTokens()
-            return try await write { .request(ticket: $0, request, freshTokens: tokens) }
+            var request = request
+            if case .updateSwarm(let version, let spec, var rotation) = request {
+                rotation.freshUnlockKey = UnlockKey.generate().text
+                request = .updateSwarm(version: version, spec, rotation)
+            }
+            let complete = request
+            let response = try await write { .request(ticket: $0, complete, freshTokens: tokens) }
+            keepUnlockKey()
+            return response
         }
     }
 
@@ -34,7 +42,7 @@ extension NodeDriver: ControlPlane {
     package func localState() -> LocalSwarmState {
         var state = LocalSwarmState()
         guard let record = swarm?.record, let machine else {
-            if isChangingSwarm { state.state = .pending }
+            if isLocked { state.state = .locked } else if isChangingSwarm { state.state = .pending }
             return state
         }
         state.state =
@@ -70,7 +78,10 @@ extension NodeDriver: ControlPlane {
             case .network(let network): (type, name) = ("network", network.spec.name)
             case .secret(let secret): (type, name) = ("secret", secret.spec.name)
             case .config(let config): (type, name) = ("config", config.spec.name)
-            case .cluster, .task: continue
+            case .cluster:
+                keepUnlockKey()
+                continue
+            case .task: continue
             }
             hub.publish(
                 SwarmEvent(

@@ -21,6 +21,8 @@ import Transport
 struct SwarmParts: Sendable {
     var record: NodeRecord
     var identity: NodeIdentity
+    /// What the identity is locked with on disk.
+    var unlockKey: UnlockKey?
     let log: LogWriter
     let agentState: AgentStateStore
     let peers: PeerTransport
@@ -43,13 +45,22 @@ extension NodeDriver {
 
     /// Goes on where this node was when swarmd stopped.
     func takeUp() async throws(SwarmError) {
-        guard var record = try NodeRecord.load(from: paths.record) else { return }
+        guard let record = try NodeRecord.load(from: paths.record) else { return }
         let store = IdentityStore(directory: paths.certificates)
-        let identity = try store.load()
+        guard try store.state() != .locked else {
+            isLocked = true
+            logger.warning("this manager is locked; its containers go on, and 'swarm unlock' lets it go on too")
+            return
+        }
+        try await takeUp(record, try store.load(), unlockKey: nil)
+    }
+
+    func takeUp(_ record: NodeRecord, _ identity: NodeIdentity, unlockKey: UnlockKey?) async throws(SwarmError) {
+        var record = record
         followAddress(&record)
         record.incarnation = max(record.incarnation + 1, UInt64(max(0, SystemClock.timestamp().seconds)))
         try record.save(to: paths.record)
-        try await resume(record, identity)
+        try await resume(record, identity, unlockKey: unlockKey)
         await renewExpired()
     }
 
@@ -71,7 +82,9 @@ extension NodeDriver {
         if !isHere(record.dataPathAddress) { record.dataPathAddress = preferred }
     }
 
-    func resume(_ record: NodeRecord, _ identity: NodeIdentity) async throws(SwarmError) {
+    func resume(
+        _ record: NodeRecord, _ identity: NodeIdentity, unlockKey: UnlockKey? = nil
+    ) async throws(SwarmError) {
         generation += 1
         let generation = self.generation
         let (stream, inbox) = AsyncStream.makeStream(
@@ -115,7 +128,7 @@ extension NodeDriver {
             throw error
         }
         swarm = SwarmParts(
-            record: record, identity: identity, log: log, agentState: agentState, peers: peers,
+            record: record, identity: identity, unlockKey: unlockKey, log: log, agentState: agentState, peers: peers,
             gossip: gossip,
             inbox: inbox)
         certificates = CertificateKeeping()
@@ -161,6 +174,7 @@ extension NodeDriver {
     func initialize(_ asked: SwarmInitialization) async throws(SwarmError) -> ControlResponse {
         try beginChange()
         defer { isChangingSwarm = false }
+        guard !isLocked else { throw SwarmError(.unavailable, SwarmText.locked) }
         if machine != nil {
             guard asked.forceNewCluster else { throw SwarmError(.unavailable, SwarmText.alreadyMember) }
             return try await makeAnew(asked)
@@ -193,7 +207,9 @@ extension NodeDriver {
             try await resume(record, identity)
             let response = try await write { .bootstrap(ticket: $0, actions) }
             // Only now: a crash before this leaves a node in no swarm, which is what the client was told.
-            try IdentityStore(directory: paths.certificates).save(identity)
+            let unlockKey = try machine?.store.cluster?.unlockKey.map { text throws(SwarmError) in try UnlockKey(text) }
+            try IdentityStore(directory: paths.certificates).save(identity, unlockKey: unlockKey)
+            swarm?.unlockKey = unlockKey
             try record.save(to: paths.record)
             return response
         } catch {
@@ -249,7 +265,7 @@ extension NodeDriver {
         (record.isForced, record.isFounder) = (true, true)
         record.incarnation = max(record.incarnation + 1, UInt64(max(0, SystemClock.timestamp().seconds)))
         try record.save(to: paths.record)
-        try await resume(record, swarm.identity)
+        try await resume(record, swarm.identity, unlockKey: swarm.unlockKey)
         guard await wait(upTo: Self.joinTimeout, until: \.isLeader) else {
             throw SwarmError(
                 .unavailable, "the new swarm of this node has no leader yet; look at swarmd's log")
@@ -263,6 +279,7 @@ extension NodeDriver {
     package func join(_ asked: SwarmJoining) async throws(SwarmError) {
         try beginChange()
         defer { isChangingSwarm = false }
+        guard !isLocked else { throw SwarmError(.unavailable, SwarmText.locked) }
         guard machine == nil else { throw SwarmError(.unavailable, SwarmText.alreadyMember) }
         let token = try JoinToken(asked.joinToken)
         let key = P256PrivateKey.generate()
@@ -298,7 +315,7 @@ extension NodeDriver {
         guard hasJoined else { throw SwarmError(.unavailable, SwarmText.joinTimeout) }
     }
 
-    private func beginChange() throws(SwarmError) {
+    func beginChange() throws(SwarmError) {
         guard !isChangingSwarm else {
             throw SwarmError(.unavailable, "this node is joining or leaving a swarm just now; try again")
         }
@@ -308,6 +325,10 @@ extension NodeDriver {
     // MARK: Leave
 
     func leave(force: Bool) async throws(SwarmError) -> ControlResponse {
+        if isLocked {
+            guard force else { throw SwarmError(.unavailable, SwarmText.locked) }
+            return try await leaveLocked()
+        }
         guard let machine else { throw SwarmError(.unavailable, SwarmText.notMember) }
         if !force, machine.isManager { throw Self.refusalToLeave(machine) }
         try beginChange()
@@ -358,8 +379,9 @@ extension NodeDriver {
     }
 
     /// Leaves nothing of the swarm behind.
-    private func forgetSwarm() async {
+    func forgetSwarm() async {
         await suspendSwarm()
+        isLocked = false
         _ = await names.apply(NameSpaceView())
         _ = await network.apply(DesiredNetworking())
         do throws(SwarmError) { try StateDirectory.remove(paths.directory) } catch {

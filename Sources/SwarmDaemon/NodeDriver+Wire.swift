@@ -104,6 +104,7 @@ extension NodeDriver {
             saveRecord()
         }
         keepCertificate()
+        keepUnlockKey()
         noteRefusedStatuses(machine)
         noteUnreadableQueries()
         announceSelf(machine)

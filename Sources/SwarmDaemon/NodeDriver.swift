@@ -51,6 +51,8 @@ package actor NodeDriver {
     var isChangingSwarm = false
     var certificates = CertificateKeeping()
     /// Statuses of others' tasks that were refused, as far as they are logged.
+    /// Whether this node's keys wait for `swarm unlock`.
+    var isLocked = false
     var loggedRefusals: [ObjectID: Int] = [:]
     var loggedUnreadableQueries = 0
     var loggedRefusedQueries = 0
@@ -210,7 +212,7 @@ package actor NodeDriver {
 
     /// Changes through this node; a follower hands them to the leader.
     func write(_ event: (UInt64) -> NodeEvent) async throws(SwarmError) -> ControlResponse {
-        guard machine != nil else { throw SwarmError(.unavailable, SwarmText.notManager) }
+        guard machine != nil else { throw SwarmError(.unavailable, isLocked ? SwarmText.locked : SwarmText.notManager) }
         if let diskTrouble {
             throw SwarmError(
                 .resourceExhausted,
@@ -229,7 +231,7 @@ package actor NodeDriver {
 
     /// All objects at a moment not before this call.
     package func read() async throws(SwarmError) -> ObjectStore {
-        guard let machine else { throw SwarmError(.unavailable, SwarmText.notManager) }
+        guard let machine else { throw SwarmError(.unavailable, isLocked ? SwarmText.locked : SwarmText.notManager) }
         guard machine.isManager else {
             let isPromised = machine.store.nodes[machine.nodeID]?.spec.role == "manager"
             let isCertified = swarm?.identity.principal.role == .manager
@@ -275,6 +277,9 @@ enum SwarmText {
     static let alreadyMember =
         "This node is already part of a swarm. Use \"docker swarm leave\" to leave this swarm and join another one."
     static let notMember = "This node is not part of a swarm"
+    static let locked =
+        "Swarm is encrypted and needs to be unlocked before it can be used. Please use \"docker swarm unlock\" to "
+        + "unlock it."
     static let joinTimeout =
         "Timeout was reached before node joined. The attempt to join the swarm will continue in the background. Use "
         + "the \"docker info\" command to see the current swarm status of your node."

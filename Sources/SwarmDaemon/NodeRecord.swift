@@ -32,6 +32,9 @@ struct NodeRecord: Codable, Sendable, Equatable {
     /// Keys of the gossip, newest first, sealed with this node's storage keys; base 64.
     var sealedGossipKeys: [String] = []
     var peers: [Peer] = []
+    /// The version of the swarm's object that this node's keys were last locked or unlocked for: an older one, read
+    /// before the log has caught up after a restart, must not undo that.
+    var unlockVersion: UInt64?
 
     static func load(from path: String) throws(SwarmError) -> NodeRecord? {
         guard FileManager.default.fileExists(atPath: path) else { return nil }

@@ -189,6 +189,8 @@ package struct Cluster: Sendable, Codable, Equatable, SwarmObject {
     package var joinTokens: JoinTokens?
     /// PEM; ours, hidden from clients.
     package var rootKey: String?
+    /// What managers lock their keys with on disk; nil while they are not locked.
+    package var unlockKey: String?
     /// The root and, while it replaces another, its cross-signed form; PEM; ours.
     package var rootCertificates: String?
     /// Keys of the gossip, newest first, base 64; ours, hidden from clients.
@@ -219,7 +221,7 @@ package struct Cluster: Sendable, Codable, Equatable, SwarmObject {
         case id = "ID", version = "Version", createdAt = "CreatedAt", updatedAt = "UpdatedAt",
             spec = "Spec", tlsInfo = "TLSInfo", rootRotationInProgress = "RootRotationInProgress",
             defaultAddrPool = "DefaultAddrPool", subnetSize = "SubnetSize",
-            dataPathPort = "DataPathPort", joinTokens = "JoinTokens", rootKey = "RootKey",
+            dataPathPort = "DataPathPort", joinTokens = "JoinTokens", rootKey = "RootKey", unlockKey = "UnlockKey",
             rootCertificates = "RootCertificates", gossipKeys = "GossipKeys",
             gossipKeysChangedAt = "GossipKeysChangedAt"
     }

@@ -11,9 +11,11 @@ extension NetworkSpec {
 
     private func option(_ key: String) -> String? { driverConfiguration?.options?[key] }
 
-    /// The underlay's packet size, in bytes, of which the network loses what the tunnel adds.
+    /// The underlay's packet size, in bytes, of which the network loses what the tunnel adds; the nearest that can be.
     package var askedPacketSize: Int? {
-        option(Self.packetSizeKey).flatMap { Int($0) }.flatMap { Self.packetSizes.contains($0) ? $0 : nil }
+        option(Self.packetSizeKey).flatMap { Int($0) }.map {
+            min(max($0, Self.packetSizes.lowerBound), Self.packetSizes.upperBound)
+        }
     }
 
     /// The network's VXLAN identifier: Docker takes a list, one for each subnet, of which there is one here.
@@ -23,7 +25,7 @@ extension NetworkSpec {
 
     /// - Throws: `.invalidArgument` for a value that cannot be meant.
     package func validateOptions() throws(SwarmError) {
-        if let text = option(Self.packetSizeKey), askedPacketSize == nil {
+        if let text = option(Self.packetSizeKey), !(Int(text).map(Self.packetSizes.contains) ?? false) {
             let range = "\(Self.packetSizes.lowerBound) to \(Self.packetSizes.upperBound) bytes"
             throw SwarmError(
                 .invalidArgument, "option \(Self.packetSizeKey)=\(text): must be a packet size of \(range)")

@@ -7,7 +7,7 @@ package import SwarmModel
 package enum ControlRequest: Sendable, Equatable {
     case initializeSwarm(SwarmInitialization)
     case leaveSwarm(force: Bool)
-    case updateSwarm(version: UInt64, ClusterSpec, rotateWorkerToken: Bool, rotateManagerToken: Bool)
+    case updateSwarm(version: UInt64, ClusterSpec, SwarmRotation)
     case createService(ServiceSpec, registryAuth: String?)
     case updateService(id: ObjectID, version: UInt64, ServiceSpec, ServiceUpdateOptions)
     case removeService(id: ObjectID)
@@ -97,6 +97,22 @@ package enum ControlResponse: Sendable, Equatable {
 }
 
 /// Whether this node is part of a swarm; the `Swarm` object of `GET /info` and the `_ping` header come from it.
+/// Which secrets of the swarm an update replaces.
+package struct SwarmRotation: Sendable, Equatable {
+    package var workerToken: Bool
+    package var managerToken: Bool
+    package var unlockKey: Bool
+    /// The key that managers lock with when there is none or another is asked for; drawn by the node that was asked.
+    package var freshUnlockKey: String
+
+    package init(
+        workerToken: Bool = false, managerToken: Bool = false, unlockKey: Bool = false, freshUnlockKey: String = ""
+    ) {
+        (self.workerToken, self.managerToken) = (workerToken, managerToken)
+        (self.unlockKey, self.freshUnlockKey) = (unlockKey, freshUnlockKey)
+    }
+}
+
 package struct LocalSwarmState: Sendable, Equatable {
     package enum State: String, Sendable { case inactive, pending, active, error, locked }
     package var state: State = .inactive
@@ -167,6 +183,10 @@ package protocol ControlPlane: Sendable {
     func read() async throws(SwarmError) -> ObjectStore
     /// Returns once this node has its part in the swarm.
     func join(_ joining: SwarmJoining) async throws(SwarmError)
+    /// Opens the keys of a manager that was locked when it stopped.
+    func unlock(_ key: String) async throws(SwarmError)
+    /// What a manager is locked with; empty when managers are not locked.
+    func unlockKey() async throws(SwarmError) -> String
     func submit(_ request: ControlRequest) async throws(SwarmError) -> ControlResponse
     func localState() async -> LocalSwarmState
     /// Events from now on, after those of the bounded history that are not older than `since`.

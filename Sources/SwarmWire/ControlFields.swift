@@ -13,11 +13,13 @@ extension WireWriter {
         case .leaveSwarm(let force):
             byte(2)
             flag(force)
-        case .updateSwarm(let version, let spec, let rotateWorkerToken, let rotateManagerToken):
+        case .updateSwarm(let version, let spec, let rotation):
             byte(3)
             number(version)
-            flag(rotateWorkerToken)
-            flag(rotateManagerToken)
+            flag(rotation.workerToken)
+            flag(rotation.managerToken)
+            flag(rotation.unlockKey)
+            text(rotation.freshUnlockKey)
             try object(spec)
         case .createService(let spec, let registryAuth):
             byte(4)
@@ -90,10 +92,9 @@ extension WireReader {
         case 2: return .leaveSwarm(force: try flag())
         case 3:
             let version = try number()
-            let (worker, manager) = (try flag(), try flag())
-            return .updateSwarm(
-                version: version, try object(ClusterSpec.self), rotateWorkerToken: worker,
-                rotateManagerToken: manager)
+            let rotation = SwarmRotation(
+                workerToken: try flag(), managerToken: try flag(), unlockKey: try flag(), freshUnlockKey: try text())
+            return .updateSwarm(version: version, try object(ClusterSpec.self), rotation)
         case 4:
             let registryAuth = try optionalText()
             return .createService(try object(ServiceSpec.self), registryAuth: registryAuth)

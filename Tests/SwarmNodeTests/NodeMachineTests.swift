@@ -168,13 +168,29 @@ import Testing
         var node = try started()
         let before = try #require(node.store.cluster)
         try node.demand(
-            .updateSwarm(
-                version: before.version.index, before.spec, rotateWorkerToken: true, rotateManagerToken: false))
+            .updateSwarm(version: before.version.index, before.spec, SwarmRotation(workerToken: true)))
         let after = try #require(node.store.cluster?.joinTokens)
         let tokens = try #require(before.joinTokens)
         #expect(after.manager == tokens.manager)
         #expect(after.worker != tokens.worker)
         #expect(after.worker.split(separator: "-").prefix(3) == tokens.worker.split(separator: "-").prefix(3))
+    }
+
+    @Test func `an unlock key comes with autolock, stays until it is rotated, and goes with it`() throws {
+        var node = try started()
+        func update(_ isLocked: Bool, _ rotates: Bool, _ fresh: String) throws -> String? {
+            let cluster = try #require(node.store.cluster)
+            var spec = cluster.spec
+            spec.encryptionConfig = EncryptionConfig(autoLockManagers: isLocked)
+            let rotation = SwarmRotation(unlockKey: rotates, freshUnlockKey: fresh)
+            try node.demand(.updateSwarm(version: cluster.version.index, spec, rotation))
+            return node.store.cluster?.unlockKey
+        }
+        #expect(try update(false, false, "first") == nil)
+        #expect(try update(true, false, "second") == "second")
+        #expect(try update(true, false, "third") == "second")
+        #expect(try update(true, true, "fourth") == "fourth")
+        #expect(try update(false, true, "fifth") == nil)
     }
 
     @Test func `published ports get a number and the routing mesh's address`() throws {

@@ -228,7 +228,9 @@ extension Generated {
         case 1: .leaveSwarm(force: flag())
         case 2:
             .updateSwarm(
-                version: number(), clusterSpec(), rotateWorkerToken: flag(), rotateManagerToken: flag())
+                version: number(), clusterSpec(),
+                SwarmRotation(
+                    workerToken: flag(), managerToken: flag(), unlockKey: flag(), freshUnlockKey: text()))
         case 3: .createService(serviceSpec(), registryAuth: optional { $0.text() })
         case 4: .updateService(id: id(), version: number(), serviceSpec(), updateOptions())
         case 5: .removeService(id: text())

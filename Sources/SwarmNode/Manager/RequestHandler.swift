@@ -29,8 +29,7 @@ package struct RequestHandler {
         switch request {
         case .initializeSwarm, .leaveSwarm:
             throw SwarmError(.internal, "swarm init and leave are carried out by the node itself")
-        case .updateSwarm(let version, let spec, let rotateWorker, let rotateManager):
-            return try updateSwarm(version, spec, rotateWorker: rotateWorker, rotateManager: rotateManager)
+        case .updateSwarm(let version, let spec, let rotation): return try updateSwarm(version, spec, rotation)
         case .createService(let spec, let auth): return try createService(spec, auth, using: &generator)
         case .updateService(let id, let version, let spec, let options):
             return try updateService(id, version, spec, options)
@@ -67,7 +66,7 @@ package struct RequestHandler {
     // MARK: Swarm and nodes
 
     private func updateSwarm(
-        _ version: UInt64, _ spec: ClusterSpec, rotateWorker: Bool, rotateManager: Bool
+        _ version: UInt64, _ spec: ClusterSpec, _ rotation: SwarmRotation
     ) throws(SwarmError) -> Outcome {
         guard var cluster = store.cluster else { throw notFound("cluster", "default") }
         try requireVersion(version, cluster.version)
@@ -75,8 +74,13 @@ package struct RequestHandler {
         cluster.spec = spec.withDefaults()
         if let fresh = freshTokens, let current = cluster.joinTokens {
             cluster.joinTokens = JoinTokens(
-                worker: rotateWorker ? Self.rotated(current.worker, fresh.worker) : current.worker,
-                manager: rotateManager ? Self.rotated(current.manager, fresh.manager) : current.manager)
+                worker: rotation.workerToken ? Self.rotated(current.worker, fresh.worker) : current.worker,
+                manager: rotation.managerToken ? Self.rotated(current.manager, fresh.manager) : current.manager)
+        }
+        if spec.encryptionConfig?.autoLockManagers == true {
+            if cluster.unlockKey == nil || rotation.unlockKey { cluster.unlockKey = rotation.freshUnlockKey }
+        } else {
+            cluster.unlockKey = nil
         }
         return Outcome(actions: [.update(.cluster(cluster))], response: .done)
     }

@@ -5,7 +5,7 @@ package import SwarmModel
 /// `swarmctl swarm …`.
 enum SwarmVerbs {
     static let command = Command(
-        "swarm", "Manage Swarm", children: [initialize, join, joinToken, leave, unlockKey, update])
+        "swarm", "Manage Swarm", children: [initialize, join, joinToken, leave, unlock, unlockKey, update])
 
     private static let listenFlag = Flag(
         "listen-addr", FlagKind("node-addr"), "Listen address (format: \"<ip|interface>[:port]\")",
@@ -168,6 +168,12 @@ enum SwarmVerbs {
         if !wasLocked, invocation.isOn("autolock") {
             printUnlockHint(try await invocation.client.unlockKey(), invocation)
         }
+    }
+
+    /// Reads a key of one line; what is typed on a terminal is not shown.
+    static let unlock = Command("unlock", "Unlock swarm") { invocation in
+        let key = SecretLine.read("Enter unlock key: ", invocation.console)
+        try await invocation.client.post("/swarm/unlock", body: ["UnlockKey": key])
     }
 
     static let unlockKey = Command(
