@@ -144,6 +144,11 @@ struct Checker {
         for name in interpolation.unset where toldUnset.insert(name).inserted {
             warn(value, path, "the variable \(name) is not set; it stands for an empty text")
         }
+        if let name = interpolation.unbraced {
+            warn(
+                value, path,
+                "docker stack deploy takes what follows $\(name) for a default; write ${\(name)} to be clear")
+        }
         if interpolation.hasLoneDollar { warn(value, path, "a lone $ is kept as it is; write $$ to be clear") }
     }
 

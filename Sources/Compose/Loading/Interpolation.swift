@@ -8,6 +8,8 @@ struct Interpolation {
     private(set) var unset: [String] = []
     /// Whether a lone `$` was kept in the text at hand.
     private(set) var hasLoneDollar = false
+    /// A name without braces in the text at hand that Docker's client would read a default after.
+    private(set) var unbraced: String?
 
     struct Problem: Error { var message: String }
 
@@ -18,6 +20,7 @@ struct Interpolation {
     mutating func substitute(_ text: String) throws(Problem) -> String {
         guard text.utf8.contains(UInt8(ascii: "$")) else { return text }
         hasLoneDollar = false
+        unbraced = nil
         unset = []
         let bytes = Array(text.utf8)
         let result =
@@ -72,6 +75,8 @@ struct Interpolation {
                 let name = bytes[(index + 1)...].prefix(while: Self.isName)
                 try append(value(Self.text(name)).utf8, to: &result)
                 index = name.endIndex
+                let mark = at(index) == UInt8(ascii: ":") ? at(index + 1) : at(index)
+                if mark == UInt8(ascii: "-") || mark == UInt8(ascii: "?") { unbraced = Self.text(name) }
             } else {
                 hasLoneDollar = true
                 try append([UInt8(ascii: "$")], to: &result)
