@@ -54,6 +54,15 @@ import Testing
             ])
     }
 
+    @Test func `a name without braces before a dash is warned of, for Docker reads a default there`() throws {
+        let project = try load("services: {a: {image: \"x:$V-alpine\"}}")
+        #expect(project.document["services"]?["a"]?["image"]?.string == "x:val-alpine")
+        #expect(
+            project.warnings.map(\.message) == [
+                "docker stack deploy takes what follows $V for a default; write ${V} to be clear"
+            ])
+    }
+
     @Test func `the directory's .env fills in, and the process's environment goes before it`() throws {
         let env = """
             # a comment
