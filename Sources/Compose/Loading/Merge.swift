@@ -172,7 +172,7 @@ struct Merge {
 
     private func anything(_ base: Value, _ over: Value) -> Value {
         if base.entries != nil && over.entries != nil { return keyed(base, over) { anything($0, $1) } }
-        if base.list != nil && over.list != nil && dialect == .specification { return appended(base, over) }
+        if base.list != nil && over.list != nil { return appended(base, over) }
         return over
     }
 
