@@ -50,6 +50,8 @@ extension Value {
     package var isNull: Bool { if case .null = content { true } else { false } }
     package var string: String? { if case .string(let text) = content { text } else { nil } }
     package var bool: Bool? { if case .bool(let flag) = content { flag } else { nil } }
+    // Never inlined: the optimiser of Swift 6.3.1 reads the value after its life there, and ends the compilation.
+    @inline(never)
     package var integer: Int128? { if case .integer(let number) = content { number } else { nil } }
     package var list: [Value]? { if case .list(let items) = content { items } else { nil } }
     package var entries: [Entry]? { if case .map(let entries) = content { entries } else { nil } }
