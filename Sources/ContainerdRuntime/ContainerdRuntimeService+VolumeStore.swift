@@ -22,7 +22,7 @@ extension ContainerdRuntimeService: VolumeStore {
     }
 
     package func volume(_ name: String) throws(SwarmError) -> VolumeInfo {
-        guard !name.contains("/"), let info = volumeInfo(name) else {
+        guard let info = volumeInfo(name) else {
             throw SwarmError(.notFound, "get \(name): no such volume")
         }
         return info
@@ -52,7 +52,7 @@ extension ContainerdRuntimeService: VolumeStore {
     }
 
     package func removeVolume(_ name: String, force: Bool) throws(SwarmError) {
-        guard !name.contains("/"), volumeInfo(name) != nil else {
+        guard volumeInfo(name) != nil else {
             if force { return }
             throw SwarmError(.notFound, "get \(name): no such volume")
         }
@@ -74,6 +74,7 @@ extension ContainerdRuntimeService: VolumeStore {
     }
 
     private func volumeInfo(_ name: String) -> VolumeInfo? {
+        guard Self.isVolumeName(name) else { return nil }
         let directory = volumeDirectory + "/" + name
         var status = stat()
         guard unsafe stat(directory + "/_data", &status) == 0 else { return nil }

@@ -39,15 +39,18 @@ extension ContainerdRuntimeService {
         try checkVolume(name, mount.volumeOptions?.driverConfig)
     }
 
+    /// Docker's rule, which also keeps `.`, `..` and `_data` from being taken for volumes.
+    static func isVolumeName(_ name: String) -> Bool {
+        func isAlphanumeric(_ byte: UInt8) -> Bool {
+            (48...57).contains(byte) || (65...90).contains(byte) || (97...122).contains(byte)
+        }
+        return name.utf8.first.map(isAlphanumeric) == true
+            && name.utf8.allSatisfy { isAlphanumeric($0) || [45, 46, 95].contains($0) }
+    }
+
     /// - Throws: Docker's words for names, drivers and options that the local driver does not take.
     static func checkVolume(_ name: String, _ driver: Driver?) throws(SwarmError) -> LocalVolumeOptions? {
-        let isPlain =
-            !name.isEmpty
-            && name.utf8.allSatisfy { byte in
-                (48...57).contains(byte) || (65...90).contains(byte) || (97...122).contains(byte)
-                    || [45, 46, 95].contains(byte)
-            }
-        guard isPlain, name != ".", name != ".." else {
+        guard isVolumeName(name) else {
             throw SwarmError(
                 .invalidArgument,
                 "create \(name): \"\(name)\" includes invalid characters for a local volume name, only "

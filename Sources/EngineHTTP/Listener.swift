@@ -68,16 +68,24 @@ package struct Listener: Sendable {
         // Connections outlive the cancellation of the listener for as long as their requests take.
         let acceptor = Task.detached {
             await withDiscardingTaskGroup { group in
+                var isFull = false
                 do {
                     try await server.executeThenClose { accepted in
                         for try await connection in accepted {
                             guard connections.count < Self.connectionsMax else {
-                                logger.warning(
-                                    "a client was turned away: too many connections",
-                                    metadata: ["connections.max": "\(Self.connectionsMax)"])
-                                connection.wire.channel.close(promise: nil)
+                                // Once for each time that it is full: whoever fills it could fill the log, too.
+                                if !isFull {
+                                    logger.warning(
+                                        "clients are turned away: too many connections",
+                                        metadata: ["connections.max": "\(Self.connectionsMax)"])
+                                }
+                                isFull = true
+                                connection.patience?.cancel()
+                                // Only this ends a wrapped channel: one that is dropped traps.
+                                try? await connection.wire.executeThenClose { _ in }
                                 continue
                             }
+                            isFull = false
                             let key = connections.add(connection.wire.channel)
                             group.addTask {
                                 await serve(connection)

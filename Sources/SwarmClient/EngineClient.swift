@@ -94,7 +94,7 @@ package final class EngineClient: Sendable {
         let target = PercentCoding.encode(path, keeping: "/:@") + query.text
         var request = HTTPClientRequest(url: host.url(target))
         request.method = method.method
-        request.headers.add(name: "Host", value: "api.moby.localhost")
+        request.headers.add(name: "Host", value: host.name)
         request.headers.add(name: "User-Agent", value: "swarmctl")
         for (name, value) in headers { request.headers.add(name: name, value: value) }
         request.body = body
@@ -130,8 +130,10 @@ package final class EngineClient: Sendable {
                 .permissionDenied,
                 "permission denied while trying to connect to the engine at \(host): run as root")
         }
-        return SwarmError(
-            .unavailable, "Cannot connect to the Docker daemon at \(host). Is swarmd running?")
+        let question =
+            host.security == nil
+            ? "Is swarmd running?" : "Is swarmd running, and does each side trust the other's certificate?"
+        return SwarmError(.unavailable, "Cannot connect to the Docker daemon at \(host). \(question)", cause: text)
     }
 
     static func decode<Answer: Decodable>(_ bytes: [UInt8]) throws(SwarmError) -> Answer {

@@ -44,6 +44,14 @@ package struct EngineHost: Sendable, Equatable, CustomStringConvertible {
         }
     }
 
+    /// What a request calls the engine; Docker's clients call every socket so.
+    var name: String {
+        switch transport {
+        case .unix: "api.moby.localhost"
+        case .tcp(let host, let port): "\(host):\(port)"
+        }
+    }
+
     /// The address of a path, in the form that the HTTP client understands.
     func url(_ target: String) -> String {
         switch transport {

@@ -22,7 +22,7 @@ package struct ExecConnection: Sendable {
         let payload = try EngineClient.encode(body)
         let head = """
             POST \(PercentCoding.encode(path, keeping: "/")) HTTP/1.1\r
-            Host: api.moby.localhost\r
+            Host: \(client.host.name)\r
             User-Agent: swarmctl\r
             Content-Type: application/json\r
             Connection: Upgrade\r
@@ -117,7 +117,12 @@ package struct RawStream: @unchecked Sendable {
     }
 
     package mutating func next() async throws -> [UInt8]? {
-        try await inbound.next().map { Array($0.readableBytesView) }
+        do {
+            return try await inbound.next().map { Array($0.readableBytesView) }
+        } catch NIOSSLError.uncleanShutdown {
+            // The engine's end of the stream; whether the command ended well is asked afterwards.
+            return nil
+        }
     }
 
     package func write(_ bytes: ByteBuffer) async throws { try await outbound.write(bytes) }

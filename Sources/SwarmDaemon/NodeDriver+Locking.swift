@@ -36,7 +36,8 @@ extension NodeDriver {
 
     /// Seals this node's keys as the swarm wants them: under its unlock key while this node is a manager, else not.
     func keepUnlockKey() {
-        guard let machine, let swarm else { return }
+        // Whoever changes this node's swarm writes its identity, and only when the change has come about.
+        guard let machine, let swarm, !isChangingSwarm else { return }
         var version = swarm.record.unlockVersion ?? 0
         var wanted: String?
         if machine.isManager, let cluster = machine.store.cluster {

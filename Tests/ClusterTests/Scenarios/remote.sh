@@ -1,7 +1,7 @@
 # The API over TCP: with mutual TLS for docker and swarmctl, without it only when asked for by name.
 source "$(dirname "$0")/common.sh"
-files=$CLUSTER_DIR-files; rm -rf "$files"; mkdir -p "$files"
-trap 'rm -rf "$files"; finish' EXIT
+cluster up 1 >/dev/null
+files=$CLUSTER_DIR/files; mkdir "$files"
 certificate() { # certificate NAME AUTHORITY [EXTENSIONS]
   openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$files/$1-key.pem" -out "$files/$1.csr" -subj "/CN=$1" 2>/dev/null
   openssl x509 -req -in "$files/$1.csr" -CA "$files/$2.pem" -CAkey "$files/$2-key.pem" -CAcreateserial -days 2 -out "$files/$1.pem" \
@@ -19,7 +19,6 @@ refuses() { local words=$1 output; shift; if output=$(timeout 10 "$@" 2>&1); the
 refuses 'whoever reaches it would be root' "$SWARM_BIN/swarmd" --host tcp://0.0.0.0:2375
 refuses 'needs --tlscacert FILE' "$SWARM_BIN/swarmd" --host tcp://0.0.0.0:2376 --tlsverify
 refuses 'must be unix:///path or tcp://address:port' "$SWARM_BIN/swarmd" --host http://x
-cluster up 1 >/dev/null
 cluster stop 1 TERM
 DAEMON_ARGS="--host tcp://198.18.0.11:2376 --tlsverify ${server[*]}" cluster start 1
 at=tcp://198.18.0.11:2376
@@ -29,13 +28,13 @@ for program in docker "$SWARM_BIN/swarmctl"; do
   remote "$program" service create -d --name s --stop-signal KILL busybox:latest sh -c 'echo spoken; sleep 1000' >/dev/null 2>&1
   eventually 10 "the service" runs s 1
   container=$(docker ps -q)
-  is "$program exec, both ways" "HELLO" "$(printf hello | remote "$program" exec -i "$container" tr a-z A-Z)"
+  is "$program exec, both ways" "HELLO 0" "$(printf hello | remote "$program" exec -i "$container" tr a-z A-Z 2>&1; echo " $?")"
   said() { [ "$(remote "$program" service logs --raw s 2>/dev/null)" = spoken ]; }
   eventually 5 "$program service logs" said
-  refuses 'ertificate' cluster client "$program" -H $at --tlsverify --tlscacert "$files/ca.pem" --tlscert "$files/other.pem" --tlskey "$files/other-key.pem" node ls
-  refuses '' cluster client "$program" -H $at --tlsverify --tlscacert "$files/stranger.pem" --tlscert "$files/client.pem" --tlskey "$files/client-key.pem" node ls
-  refuses '' cluster client "$program" -H $at node ls
-  refuses '' cluster client "$program" -H $at --tls --tlscacert "$files/ca.pem" --tlscert "$files/nope.pem" --tlskey "$files/nope.pem" node ls
+  refuses 'ertificate' "$root/Scripts/cluster" client "$program" -H $at --tlsverify --tlscacert "$files/ca.pem" --tlscert "$files/other.pem" --tlskey "$files/other-key.pem" node ls
+  refuses 'ertificate' "$root/Scripts/cluster" client "$program" -H $at --tlsverify --tlscacert "$files/stranger.pem" --tlscert "$files/client.pem" --tlskey "$files/client-key.pem" node ls
+  refuses '198.18.0.11:2376' "$root/Scripts/cluster" client "$program" -H $at node ls
+  refuses 'nope.pem' "$root/Scripts/cluster" client "$program" -H $at --tls --tlscacert "$files/ca.pem" --tlscert "$files/nope.pem" --tlskey "$files/nope.pem" node ls
   docker service rm s >/dev/null
   gone() { [ -z "$(docker ps -aq)" ]; }
   eventually 10 "the service's end" gone
@@ -51,6 +50,13 @@ status() { cluster client curl -s -m 5 -o /dev/null -w '%{http_code}' "$@"; }
 is "curl with a certificate" 200 "$(status "${secure[@]}" https://198.18.0.11:2376/_ping)"
 is "a web page's request" 403 "$(status "${secure[@]}" -H 'Origin: https://evil.example' https://198.18.0.11:2376/_ping)"
 is "without a certificate" 000 "$(status --cacert "$files/ca.pem" https://198.18.0.11:2376/_ping || true)"
+
+# More clients than there is room for are turned away; the daemon goes on, and has room again when they are gone.
+crowd='use IO::Socket::UNIX; my @c; for (1 .. 4300) { my $s = IO::Socket::UNIX->new(Peer => $ARGV[0]) or last; push @c, $s } print scalar @c, "\n"; $| = 1; sleep 2'
+crowded=$(ulimit -n 8192 && perl -e "$crowd" "$CLUSTER_DIR/n1/swarmd.sock")
+[ "$crowded" -gt 4096 ] || fail "only $crowded connections could be opened"
+cluster logs 1 | grep -q "clients are turned away" || fail "nobody was turned away"
+eventually 5 "room again" docker version
 
 # Without TLS, asked for by name and warned of.
 cluster stop 1 TERM

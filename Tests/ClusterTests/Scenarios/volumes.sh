@@ -7,13 +7,17 @@ is "a volume made" data "$(docker volume create --label b=2 --label a=1 data)"
 is "the same one again" data "$(ctl volume create data)"
 is "with options" scratch "$(ctl volume create -o type=tmpfs -o device=tmpfs -o o=size=1m scratch)"
 same volume ls
-same volume ls --format '{{.Name}} {{.Driver}} {{.Mountpoint}} {{.Labels}} {{.Scope}}'
+same volume ls --format '{{.Name}} {{.Driver}} {{.Mountpoint}} {{.Scope}}'
 same volume ls -q -f label=a=1
 same volume inspect data scratch
 same volume inspect nope
 refused 'get nope: no such volume' volume rm nope
 docker volume rm -f nope >/dev/null || fail "--force minds an absent volume"
 refused 'invalid characters for a local volume name' volume create 'a b'
+refused 'invalid characters for a local volume name' volume create _data
+for name in . .. %2e _data; do
+  is "removing a volume called $name" 404 "$(curl -s --path-as-is -o /dev/null -w '%{http_code}' -X DELETE --unix-socket "$CLUSTER_DIR/n1/swarmd.sock" "http://d/volumes/$name")"
+done
 refused 'plugin "nfs" not found' volume create -d nfs x
 refused 'invalid option: "nope"' volume create -o nope=1 x
 refused 'other options' volume create -o type=tmpfs -o device=tmpfs data
