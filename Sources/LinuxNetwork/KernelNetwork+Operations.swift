@@ -81,6 +81,10 @@ extension KernelNetwork {
         ("net.bridge.bridge-nf-call-iptables", "1"), ("net.bridge.bridge-nf-call-ip6tables", "0"),
         ("net.bridge.bridge-nf-call-arptables", "0"),
         ("net.netfilter.nf_conntrack_tcp_be_liberal", "1"),
+        // A SYN that nobody answers is remembered with the task it was sent to, by default for two minutes: a client
+        // port used again meanwhile would be led to a task that may be dead. One second is the first retransmission,
+        // which is then balanced anew.
+        ("net.netfilter.nf_conntrack_tcp_timeout_syn_sent", "1"),
     ]
 
     private func removeNetwork(_ id: String) {

@@ -177,6 +177,24 @@ extension DesiredNetworking {
         }
     }
 
+    @Test func `a connection that a silent task never answered does not lead its client's port there again`() async throws {
+        try await withNode { node, network in
+            _ = await network.apply(.example())
+            for server in ["b1", "b2"] { try node.serve(server, port: 80) }
+            let drop = "add chain ip silent i { type filter hook input priority 0; policy drop; }"
+            #expect(node.inside("b1", "nft 'add table ip silent; \(drop)'") == "")
+            // Tasks alternate, so one of two ports meets the silent one.
+            let unanswered = [40_001, 40_002].filter { port in
+                node.inside("c1", "curl -s -m 1 --local-port \(port) http://10.0.1.5/cgi-bin/who") == ""
+            }
+            #expect(unanswered.count == 1)
+            _ = await network.apply(.example(backends: ["10.0.1.22"]))
+            for port in unanswered {
+                #expect(node.inside("c1", "\(Self.fetch)10.0.1.5/cgi-bin/who --local-port \(port)") == "b2 10.0.1.10")
+            }
+        }
+    }
+
     @Test func `networks do not see one another and an internal one has no way out`() async throws {
         try await withNode { node, network in
             var desired = DesiredNetworking.example()
