@@ -53,6 +53,11 @@ package struct PeerVerifier: Sendable {
         return principal
     }
 
+    /// The moment from which a chain that is believed now must be judged again: the first of its certificates ends.
+    package static func expiry(of chain: [[UInt8]]) -> Timestamp? {
+        (try? read(chain))?.map(\.validUntil).min()
+    }
+
     static func read(_ chain: [[UInt8]]) throws(SwarmError) -> [X509Certificate] {
         guard chain.count <= X509Verification.chainMax else {
             throw SwarmError(

@@ -44,6 +44,8 @@ final class PeerConnection: ChannelInboundHandler {
 
     private(set) var stage = Stage.handshake
     private(set) var principal: NodePrincipal?
+    /// When the first certificate of the peer's chain ends; a peer that renews its own dials anew long before.
+    private var trustedUntil: Timestamp?
     private(set) var remote = Introduction(instance: 0, count: 0)
     /// `host:port` of the other end.
     private(set) var address = ""
@@ -125,11 +127,24 @@ final class PeerConnection: ChannelInboundHandler {
         }
         do throws(SwarmError) {
             principal = try core.judge(chain, of: self)
+            trustedUntil = PeerVerifier.expiry(of: chain)
             stage = .introducing
             if isOpenedHere, let hello = core.introduction(on: self) {
                 write(Frame(kind: .hello, body: hello.encoded))
                 flush()
             }
+        } catch {
+            core.distrusts(self, error)
+            refuse(error)
+        }
+    }
+
+    /// Trust is not for ever: the peer's certificate ends, or this node does not believe its root any more.
+    func judgeAgain() {
+        guard stage == .ready, let chain = proof.chain else { return }
+        do throws(SwarmError) {
+            _ = try core.judge(chain, of: self)
+            trustedUntil = PeerVerifier.expiry(of: chain)
         } catch {
             core.distrusts(self, error)
             refuse(error)
@@ -318,6 +333,10 @@ final class PeerConnection: ChannelInboundHandler {
             guard openedAt + configuration.callTimeout.timeAmount <= now else { return }
             end(SwarmError(.deadlineExceeded, "it made no call in time"))
         case .ready:
+            if let trustedUntil, core.callbacks.now() >= trustedUntil {
+                judgeAgain()
+                guard stage == .ready else { return }
+            }
             if lastReceived + configuration.silenceMax.timeAmount <= now,
                 bytesInWork <= configuration.bytesInWorkMax
             {

@@ -311,6 +311,7 @@ extension TransportCore {
         }
         self.identity = identity
         generation += 1
+        for connection in Array(connections.values) { connection.judgeAgain() }
         for peer in peers.values {
             if let current = peer.current, current.isUsable, !current.isOpenedHere {
                 current.write(Frame(kind: .redial))

@@ -116,6 +116,16 @@ struct RecordingLog: LogHandler {
     }
 }
 
+/// A node's clock, which stands still until it is set.
+final class Clock: Sendable {
+    private let time: Mutex<Timestamp>
+    init(_ now: Timestamp) { time = Mutex(now) }
+    var now: Timestamp {
+        get { time.withLock { $0 } }
+        set { time.withLock { $0 = newValue } }
+    }
+}
+
 /// A transport, what it received and what it logged.
 final class TestNode: Sendable {
     struct Received: Sendable {
@@ -128,6 +138,7 @@ final class TestNode: Sendable {
     let calls = Record<String>()
     let log = Record<String>()
     private let boundPort = Mutex<UInt16>(0)
+    let clock: Clock
 
     init(
         _ identity: NodeIdentity, at now: Timestamp = testTime,
@@ -138,11 +149,13 @@ final class TestNode: Sendable {
         configuration.listenPort = 0
         change(&configuration)
         principal = identity.principal
+        let clock = Clock(now)
+        self.clock = clock
         let (received, calls, log) = (received, calls, log)
         var logger = Logger(label: "test") { _ in RecordingLog(lines: log) }
         logger.logLevel = .debug
         transport = PeerTransport(
-            configuration: configuration, identity: identity, logger: logger, now: { now },
+            configuration: configuration, identity: identity, logger: logger, now: { clock.now },
             receive: { received.append(Received(message: $0, from: $1)) },
             answer: { call, from, _ in
                 calls.append("\(call.name) of \(from?.nodeID ?? "a stranger")")

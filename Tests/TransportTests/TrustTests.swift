@@ -64,6 +64,44 @@ import Transport
             judgedByServer: true)
     }
 
+    @Test func `a connection ends when the certificate that it was believed by expires`() async throws {
+        let cluster = try TestCluster()
+        let server = try await TestNode(cluster.identity(manager("a"))).start()
+        let client = try await TestNode(cluster.identity(worker("b"), validity: days(1))).start()
+        client.transport.send(beat(1), to: server.route)
+        #expect(await server.waitForNumber(1))
+        server.clock.now = testTime + days(2)
+        let words = "certificate of node \(client.principal.nodeID) expired at"
+        #expect(
+            await client.log.wait {
+                $0.contains { $0.contains("a peer refused this node") && $0.contains(words) }
+            })
+        client.transport.send(beat(2), to: server.route)
+        #expect(await eventually { server.transport.statistics.peersDistrusted >= 2 })
+        #expect(server.numbers == [1])
+        // Enrolled again, it is back.
+        client.transport.replaceIdentity(try cluster.identity(worker("b"), at: testTime + days(2)))
+        client.clock.now = testTime + days(2)
+        client.transport.send(beat(3), to: server.route)
+        #expect(await server.waitForNumber(3))
+        await client.transport.shutdown()
+        await server.transport.shutdown()
+    }
+
+    @Test func `a root that is believed no more ends the connections that it vouched for`() async throws {
+        let cluster = try TestCluster()
+        let other = try TestCluster()
+        let server = try await TestNode(cluster.identity(manager("a"))).start()
+        let client = try await TestNode(cluster.identity(worker("b"))).start()
+        client.transport.send(beat(1), to: server.route)
+        #expect(await server.waitForNumber(1))
+        server.transport.replaceIdentity(try other.identity(manager("a")))
+        #expect(
+            await client.log.wait { $0.contains { $0.contains("a peer refused this node") } })
+        await client.transport.shutdown()
+        await server.transport.shutdown()
+    }
+
     @Test func `a clock that is off is named as the cause`() async throws {
         let cluster = try TestCluster()
         let server = try await TestNode(cluster.identity(manager("a"), at: testTime)).start()
