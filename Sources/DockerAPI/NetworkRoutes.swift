@@ -45,10 +45,36 @@ extension EngineRoutes {
                 throw SwarmError(
                     .permissionDenied, "\(name) is a pre-defined network and cannot be removed")
             }
-            let network = try await findNetwork(argument)
-            _ = try await node.submit(.removeNetwork(id: network.id))
+            try await removeOnceLeft(try await findNetwork(argument))
             return Response(.noContent)
         }
+    }
+
+    /// How long a removal waits for tasks that are about to end; more than Docker's ten seconds of grace.
+    private static let leavingSecondsMax = 30
+    private static let leavingPollMilliseconds = 50
+
+    /// Removes a network; waits when all that still uses it are tasks on their way out, as those of a stack are whose
+    /// services were removed a moment ago. Docker removes it under them, and its number may go to another meanwhile.
+    private func removeOnceLeft(_ network: Network) async throws {
+        for _ in 0..<(Self.leavingSecondsMax * 1000 / Self.leavingPollMilliseconds) {
+            do throws(SwarmError) {
+                _ = try await node.submit(.removeNetwork(id: network.id))
+                return
+            } catch {
+                guard error.code == .failedPrecondition, isBeingLeft(network, await current()) else { throw error }
+            }
+            try await Task.sleep(for: .milliseconds(Self.leavingPollMilliseconds))
+        }
+        _ = try await node.submit(.removeNetwork(id: network.id))
+    }
+
+    private func isBeingLeft(_ network: Network, _ store: ObjectStore) -> Bool {
+        network.spec.ingress != true
+            && !store.services.sorted.contains { $0.networkTargets.contains(network.id) }
+            && store.tasks(onNetwork: network.id).allSatisfy {
+                $0.status.state.isTerminal || $0.desiredState > .running
+            }
     }
 
     /// Removes the swarm's networks that nothing uses, as `docker network prune` asks for.
@@ -236,15 +262,27 @@ extension EngineRoutes {
             _ = try await node.submit(.removeSecret(id: found.id))
             return Response(.noContent)
         }
+        router.on(.POST, "/secrets/{id}/matches") { request in
+            let secrets = try await managed().secrets.sorted
+            let found = try Lookup.find(request.capture("id"), "secret", in: secrets) { $0.spec.name }
+            let asked = try await request.decode(SecretSpec.self)
+            return try Self.json(["Matches": .bool(found.spec.data == asked.data)] as JSONDocument)
+        }
         addConfigs(&router)
     }
 
     private func addConfigs(_ router: inout Router) {
         router.on(.GET, "/configs") { request in
             let filters = try request.filters(["id", "name", "names", "label"])
+            // What `stack history` lists would drown what users made; a stack's own list has all, so that nothing stays
+            // behind when the stock client removes the stack.
+            let asksForAll = (filters["label"] ?? []).contains {
+                $0.hasPrefix(StackLabel.revision) || $0.hasPrefix(StackLabel.namespace + "=")
+            }
             return try Self.json(
                 try await managed().configs.sorted.filter {
                     Self.matches($0.id, $0.spec.name, $0.spec.labels, filters)
+                        && (asksForAll || $0.spec.labels?[StackLabel.revision] == nil)
                 })
         }
         router.on(.GET, "/configs/{id}") { request in
@@ -255,6 +293,14 @@ extension EngineRoutes {
         router.on(.POST, "/configs/create") { request in
             _ = try await managed()
             return try await created(.createConfig(try await request.decode(ConfigSpec.self)))
+        }
+        router.on(.POST, "/configs/{id}/update") { request in
+            let configs = try await managed().configs.sorted
+            let found = try Lookup.find(request.capture("id"), "config", in: configs) { $0.spec.name }
+            let version = try request.requiredVersion("config")
+            _ = try await node.submit(
+                .updateConfig(id: found.id, version: version, try await request.decode(ConfigSpec.self)))
+            return Response(.ok)
         }
         router.on(.DELETE, "/configs/{id}") { request in
             let configs = try await managed().configs.sorted

@@ -71,6 +71,11 @@ extension RequestHandler {
         if spec.mode.replicated != nil && spec.mode.replicated?.replicas == nil {
             spec.mode.replicated = ReplicatedMode(replicas: 1)
         }
+        if spec.mode.replicatedJob != nil {
+            // Clients read both numbers without looking whether they are there.
+            spec.mode.replicatedJob = ReplicatedJobMode(
+                maxConcurrent: spec.maxConcurrent, totalCompletions: spec.totalCompletions)
+        }
         if spec.taskTemplate.containerSpec != nil {
             if spec.taskTemplate.runtime == nil { spec.taskTemplate.runtime = "container" }
             if spec.taskTemplate.containerSpec?.isolation == nil {
