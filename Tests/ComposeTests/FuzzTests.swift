@@ -1,5 +1,6 @@
 import Foundation
 import SwarmCore
+import SwarmModel
 import Testing
 
 @testable import Compose
@@ -22,11 +23,14 @@ import Testing
     static let seed = UInt64(ProcessInfo.processInfo.environment["COMPOSE_FUZZ_SEED"] ?? "") ?? 1
 
     static let pieces: [String] = [
-        "*a", "&a ", "<<: *a", "!reset ", "!override ", "!!int ", "!!binary ", "!", "? ", ": ", "- ", "|\n", ">-\n",
+        "*a", "&a ", "<<: *a", "!reset ", "!override ", "!!int ", "!!binary ", "!", "? ", ": ", "- ", "|\n",
+        ">-\n",
         "{", "}", "[", "]",
-        ",", "\"", "'", "\\", "#", "\n", "\n  ", "\t", "%", "@", "`", "---\n", "...\n", "${", "}", "$", "${A:-",
+        ",", "\"", "'", "\\", "#", "\n", "\n  ", "\t", "%", "@", "`", "---\n", "...\n", "${", "}", "$",
+        "${A:-",
         "$$", "null", "~",
-        "0", "-1", "1e999", "99999999999999999999999", "0x", ".inf", "true", "\u{0}", "\u{feff}", "é", "😀", "\r\n",
+        "0", "-1", "1e999", "99999999999999999999999", "0x", ".inf", "true", "\u{0}", "\u{feff}", "é", "😀",
+        "\r\n",
         ":", "::",
         "services", "deploy", "extends", "include", "depends_on", "ports", "volumes", "x-", "1-65535:1-65535",
         "/:/", "a:b:c:d:e",
@@ -39,18 +43,39 @@ import Testing
             let end = min(text.count, place + Int.random(in: 0...12, using: &generator))
             switch Int.random(in: 0..<5, using: &generator) {
             case 0: text.replaceSubrange(place..<end, with: [])
-            case 1: text.insert(contentsOf: Array((pieces.randomElement(using: &generator) ?? "").utf8), at: place)
+            case 1:
+                text.insert(
+                    contentsOf: Array((pieces.randomElement(using: &generator) ?? "").utf8), at: place)
             case 2:
                 text.insert(
                     UInt8.random(in: 0...30, using: &generator) == 0
                         ? 0xff : UInt8.random(in: 32...126, using: &generator), at: place)
             case 3:
-                text.insert(contentsOf: text[place..<end], at: Int.random(in: 0...text.count, using: &generator))
+                text.insert(
+                    contentsOf: text[place..<end], at: Int.random(in: 0...text.count, using: &generator))
             default:
-                text.replaceSubrange(place..<end, with: Array((pieces.randomElement(using: &generator) ?? "").utf8))
+                text.replaceSubrange(
+                    place..<end, with: Array((pieces.randomElement(using: &generator) ?? "").utf8))
             }
         }
         return text
+    }
+
+    /// Plans and orders what was loaded, over nothing and over itself, which must then be nothing to do.
+    static func deployTwice(_ specs: StackSpecs) {
+        // Two objects of one name, which a file may ask for, are the engine's to refuse.
+        guard Set(specs.configs.map(\.name)).count == specs.configs.count,
+            Set(specs.secrets.map(\.name)).count == specs.secrets.count,
+            Set(specs.services.map(\.spec.name)).count == specs.services.count
+        else { return }
+        let first = StackVersions.resolve(specs, over: StackState())
+        var rollout = StackRollout(first, StackPlan(first, over: StackState()), over: StackState())
+        _ = rollout.next()
+        let revision = Revision(1, of: first)
+        _ = StackRemovalOrder.rounds(specs.services.map(\.spec.name), revision)
+        let state = VersionTests.deployed(first)
+        let again = StackVersions.resolve(specs, over: state, sameSecrets: Set(state.secrets.map(\.id)))
+        #expect(StackPlan(again, over: state, prune: .services).changes.filter { $0.kind != .network } == [])
     }
 
     /// A tree with some of its values replaced by those of other places and files.
@@ -96,7 +121,8 @@ import Testing
             else { return }
             var files = FilesInMemory()
             if Bool.random(using: &generator), let tree = trees.randomElement(using: &generator) {
-                files.files["/p/a.yml"] = Array(YAMLWriter.write(Self.graft(tree, pool, using: &generator)).utf8)
+                files.files["/p/a.yml"] = Array(
+                    YAMLWriter.write(Self.graft(tree, pool, using: &generator)).utf8)
             } else {
                 files.files["/p/a.yml"] = Self.mutate(base, using: &generator)
             }
@@ -105,14 +131,16 @@ import Testing
                 files.files["/p/.env"] = Self.mutate(Array("A=1\nB=\"x $A\"\n".utf8), using: &generator)
             }
             let dialect: Dialect = Bool.random(using: &generator) ? .docker : .specification
-            let options = StackOptions(dialect: dialect, workingDirectory: "/p", environment: Fixtures.environment)
+            let options = StackOptions(
+                dialect: dialect, workingDirectory: "/p", environment: Fixtures.environment)
             let taken = clock.measure {
                 do throws(StackFileErrors) {
                     let project = try StackLoader.load(
                         Bool.random(using: &generator) ? ["a.yml"] : ["a.yml", "b.yml"], options, from: files)
                     _ = project.rendered
                     loaded += 1
-                    _ = try project.specs(stack: "st", from: files).servicesInOrder
+                    let specs = try project.specs(stack: "st", from: files)
+                    Self.deployTwice(specs)
                 } catch { refused += 1 }
             }
             slowest = max(slowest, taken)
@@ -129,7 +157,9 @@ import Testing
     func `files that nobody wrote are read as the Docker client reads them`() throws {
         var generator = Generator(state: Self.seed)
         let trees = Fixtures.projects.flatMap(\.files).compactMap { name -> Value? in
-            guard let bytes = FileManager.default.contents(atPath: "\(Fixtures.corpus)/\(name)") else { return nil }
+            guard let bytes = FileManager.default.contents(atPath: "\(Fixtures.corpus)/\(name)") else {
+                return nil
+            }
             return try? YAMLReader.read(Array(bytes), file: "f").document
         }
         let pool = trees.flatMap(Self.parts)
@@ -144,7 +174,8 @@ import Testing
             // Half of the time a second file over it, often the same with other changes.
             var names = ["a.yml"]
             if Bool.random(using: &generator),
-                let other = [tree, trees.randomElement(using: &generator)].randomElement(using: &generator) ?? tree
+                let other = [tree, trees.randomElement(using: &generator)].randomElement(using: &generator)
+                    ?? tree
             {
                 let second = YAMLWriter.write(Self.graft(other, pool, using: &generator), isLikeGo: true)
                 try Data(second.utf8).write(to: URL(fileURLWithPath: folder + "/b.yml"))

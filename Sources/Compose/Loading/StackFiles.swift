@@ -9,6 +9,13 @@ package protocol StackFiles {
     ///   - limit: bytes.
     /// - Throws: `.notFound`, `.permissionDenied` or another code with a message that names the path.
     func read(_ path: String, atMost limit: Int) throws(SwarmError) -> [UInt8]
+
+    /// Where a path leads with all links followed; the path itself where that cannot be told.
+    func resolved(_ path: String) -> String
+}
+
+extension StackFiles {
+    package func resolved(_ path: String) -> String { path }
 }
 
 /// Files in memory, by absolute path.

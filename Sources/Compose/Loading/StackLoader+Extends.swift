@@ -82,10 +82,21 @@ extension StackLoader {
 
     /// Notes a file outside the project's directory, which a stack file must not reach for.
     private mutating func isAllowed(_ path: String, _ value: Value, _ place: String) -> Bool {
-        if options.allowsOutsideFiles || FilePath.isInside(path, directory) { return true }
-        findings.error(
-            at: value.position, path: place, "\(path) is outside the project's directory \(directory)")
-        return false
+        if options.allowsOutsideFiles { return true }
+        guard FilePath.isInside(path, directory) else {
+            findings.error(
+                at: value.position, path: place, "\(path) is outside the project's directory \(directory)")
+            return false
+        }
+        // A link within the directory may still lead out of it.
+        let end = files.resolved(path)
+        guard FilePath.isInside(end, files.resolved(directory)) else {
+            findings.error(
+                at: value.position, path: place,
+                "\(path) leads to \(end), outside the project's directory \(directory)")
+            return false
+        }
+        return true
     }
 
     // MARK: include

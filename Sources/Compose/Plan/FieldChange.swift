@@ -24,7 +24,7 @@ enum SpecDifference {
     ]
     /// What distinguishes the items of a list of objects.
     private static let identities: [String: [String]] = [
-        "Mounts": ["Target"], "Secrets": ["SecretName", "File.Name"], "Configs": ["ConfigName", "File.Name"],
+        "Mounts": ["Target"], "Secrets": ["File.Name"], "Configs": ["File.Name"],
         "Networks": ["Target"], "Ports": ["TargetPort", "PublishedPort", "Protocol"], "Ulimits": ["Name"],
     ]
     /// Lists of `KEY=VALUE` texts.

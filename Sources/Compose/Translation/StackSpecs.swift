@@ -17,10 +17,8 @@ package struct StackSpecs: Sendable {
     package var services: [StackService] = []
     package var warnings: [Diagnostic] = []
 
-    /// On every object of a stack.
-    package static let namespaceLabel = "com.docker.stack.namespace"
-    /// On a service: the image as the file has it.
-    package static let imageLabel = "com.docker.stack.image"
+    static let namespaceLabel = StackLabel.namespace
+    static let imageLabel = StackLabel.image
 }
 
 /// A service of a stack.
@@ -34,8 +32,8 @@ package struct StackService: Sendable, Equatable {
     package var dependencies: [Dependency]
 
     /// What must be so of another service before this one starts.
-    package struct Dependency: Sendable, Hashable {
-        package enum Condition: String, Sendable { case started, healthy, completed }
+    package struct Dependency: Sendable, Hashable, Codable {
+        package enum Condition: String, Sendable, Codable { case started, healthy, completed }
         /// The file's name of the other service.
         package var service: String
         package var condition: Condition
