@@ -111,7 +111,7 @@ let modules: [Module] = [
         ],
         nio + [nioSSL, logging]),
     Module("SwarmClient", .adapter, ["SwarmCore", "SwarmModel"], nio + [nioHTTP, nioSSL, httpClient]),
-    Module("SwarmCLI", .adapter, ["SwarmCore", "SwarmModel", "SwarmClient", "GoTemplate"], nio + [nioHTTP]),
+    Module("SwarmCLI", .adapter, ["SwarmCore", "SwarmModel", "SwarmClient", "GoTemplate", "Compose"], nio + [nioHTTP]),
     Module("simulate", .tool, ["Simulation"]),
     Module("swarmctl", .executable, ["SwarmCLI"]),
     Module("swarmd", .executable, ["SwarmCore", "SwarmDaemon"], [logging]),
@@ -129,7 +129,7 @@ let tests: [(name: String, targets: [String], products: [Target.Dependency])] =
         ("LibCryptoTests", ["LibCrypto"], []),
         ("ClusterSecurityTests", ["ClusterSecurity", "SwarmCore", "LibCrypto"], []),
         ("RegistryClientTests", ["RegistryClient", "SwarmCore", "SwarmModel", "LibCrypto"], nio + [nioHTTP, httpClient]),
-        ("SwarmCLITests", ["SwarmCLI", "SwarmClient", "SwarmCore", "SwarmModel"], []),
+        ("SwarmCLITests", ["SwarmCLI", "SwarmClient", "SwarmCore", "SwarmModel", "Compose"], []),
         (
             "PersistenceTests",
             ["Persistence", "SwarmCore", "SwarmModel", "Consensus", "Dispatching", "ClusterSecurity"], []

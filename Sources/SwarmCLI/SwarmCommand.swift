@@ -12,7 +12,7 @@ package enum SwarmCommand {
         var root = Command(
             "swarmctl", "Manage a swarm of container hosts",
             children: [
-                ServiceVerbs.command, NodeVerbs.command, SwarmVerbs.command, NetworkVerbs.command,
+                ServiceVerbs.command, StackVerbs.command, NodeVerbs.command, SwarmVerbs.command, NetworkVerbs.command,
                 ImageVerbs.command, VolumeVerbs.command,
                 ContainerVerbs.command, TaskVerbs.command, FileVerbs.secrets, FileVerbs.configs,
                 SystemVerbs.version,

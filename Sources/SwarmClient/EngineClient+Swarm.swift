@@ -126,6 +126,28 @@ extension EngineClient {
         return try await get("/configs", query)
     }
 
+    /// Whether a secret holds this data, in base 64; our engine's own question.
+    package func secret(_ id: String, holds data: String) async throws(SwarmError) -> Bool {
+        let answer = try await post("/secrets/\(id)/matches", body: SecretSpec(data: data))
+        return try JSONValue(parsing: answer)["Matches"]?.isTrue ?? false
+    }
+
+    /// Writes a secret's labels over the version that the caller has seen.
+    package func updateSecret(_ secret: Secret, labels: [String: String]?) async throws(SwarmError) {
+        let spec = SecretSpec(name: secret.spec.name, labels: labels)
+        try await post("/secrets/\(secret.id)/update", ["version": String(secret.version.index)], body: spec)
+    }
+
+    /// Writes a config's labels over the version that the caller has seen.
+    package func updateConfig(_ config: Config, labels: [String: String]?) async throws(SwarmError) {
+        let spec = ConfigSpec(name: config.spec.name, labels: labels, data: config.spec.data)
+        try await post("/configs/\(config.id)/update", ["version": String(config.version.index)], body: spec)
+    }
+
+    package func remove(_ kind: String, _ id: String) async throws(SwarmError) {
+        _ = try await bytes(.delete, "/\(kind)s/\(id)")
+    }
+
     /// What the registry knows of an image.
     package func distribution(
         _ image: String, registryAuth: String?

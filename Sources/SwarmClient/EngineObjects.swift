@@ -34,17 +34,27 @@ package struct NetworkSummary: Sendable, Decodable {
     package var ipv4: Bool?
     package var created: Timestamp?
     package var labels: [String: String]?
+    package var attachable: Bool?
+    package var options: [String: String]?
+    package var ipam: Addressing?
+
+    package struct Addressing: Sendable, Decodable {
+        package var driver: String?
+        package var config: [NetworkCreation.AddressRange]?
+        enum CodingKeys: String, CodingKey { case driver = "Driver", config = "Config" }
+    }
 
     enum CodingKeys: String, CodingKey {
         case id = "Id", name = "Name", driver = "Driver", scope = "Scope", isInternal = "Internal", ingress =
             "Ingress",
-            ipv6 = "EnableIPv6", ipv4 = "EnableIPv4", created = "Created", labels = "Labels"
+            ipv6 = "EnableIPv6", ipv4 = "EnableIPv4", created = "Created", labels = "Labels",
+            attachable = "Attachable", options = "Options", ipam = "IPAM"
     }
 }
 
 /// `POST /networks/create`'s body.
 package struct NetworkCreation: Sendable, Encodable {
-    package struct AddressRange: Sendable, Encodable, Equatable {
+    package struct AddressRange: Sendable, Codable, Equatable {
         package var Subnet: String?
         package var IPRange: String?
         package var Gateway: String?

@@ -146,14 +146,17 @@ enum ImagePinning {
         } catch {
             guard !error.isUnreachable else { throw error }
             guard !invocation.isOn("quiet") else { return }
-            invocation.console.complain(
-                """
-                image \(image) could not be accessed on a registry to record
-                its digest. Each node will access \(image) independently,
-                possibly leading to different nodes running different
-                versions of the image.
-
-                """)
+            invocation.console.complain(warning(image))
         }
+    }
+
+    static func warning(_ image: String) -> String {
+        """
+        image \(image) could not be accessed on a registry to record
+        its digest. Each node will access \(image) independently,
+        possibly leading to different nodes running different
+        versions of the image.
+
+        """
     }
 }

@@ -1,6 +1,7 @@
 import SwarmClient
 package import SwarmCore
 import SwarmModel
+import Synchronization
 
 /// `swarmctl service logs` and `swarmctl logs`.
 enum LogFlags {
@@ -84,26 +85,48 @@ extension ServiceVerbs {
         let isRaw = invocation.isOn("raw")
         if hasTerminal && !isRaw { throw CommandFailure("tty service logs only supported with --raw") }
         if !isRaw || invocation.isOn("details") { query.append("details", "1") }
-        var writer = TaskLogWriter(
-            names: isRaw ? TaskNames() : try await TaskNames.load(invocation), flags: invocation.flags)
-        let stream = try await client.stream(.get, path, query)
+        let names = isRaw ? TaskNames() : try await TaskNames.load(invocation)
+        let relay = LogRelay(
+            writer: TaskLogWriter(names: names, flags: invocation.flags), isRaw: isRaw,
+            console: invocation.console)
+        let isComplete = try await relay.run(
+            try await client.stream(.get, path, query), hasTerminal: hasTerminal)
+        if !isComplete { throw CommandFailure("") }
+    }
+}
+
+/// Writes the log streams of services as they come; several may run side by side.
+final class LogRelay: Sendable {
+    private let writer: Mutex<TaskLogWriter>
+    private let isRaw: Bool
+    private let console: Console
+
+    init(writer: TaskLogWriter, isRaw: Bool, console: Console) {
+        self.writer = Mutex(writer)
+        (self.isRaw, self.console) = (isRaw, console)
+    }
+
+    /// - Returns: false when the engine has said that something is missing.
+    func run(_ stream: EngineStream, hasTerminal: Bool) async throws -> Bool {
         var splitter = FrameSplitter()
-        var incomplete = false
+        var isComplete = true
         for try await part in stream {
             for frame in hasTerminal ? [.init(stream: .stdout, bytes: part)] : splitter.frames(adding: part) {
                 switch frame.stream {
                 case .systemError:
-                    incomplete = true
-                    invocation.console.writeError(bytes: frame.bytes)
-                case .stderr:
-                    invocation.console.writeError(bytes: isRaw ? frame.bytes : try writer.line(frame.bytes))
-                case .stdin, .stdout:
-                    invocation.console.write(bytes: isRaw ? frame.bytes : try writer.line(frame.bytes))
+                    isComplete = false
+                    console.writeError(bytes: frame.bytes)
+                case .stderr: console.writeError(bytes: try line(frame.bytes))
+                case .stdin, .stdout: console.write(bytes: try line(frame.bytes))
                 }
             }
-            invocation.console.flush()
+            console.flush()
         }
-        if incomplete { throw CommandFailure("") }
+        return isComplete
+    }
+
+    private func line(_ bytes: [UInt8]) throws -> [UInt8] {
+        isRaw ? bytes : try writer.withLock { try $0.line(bytes) }
     }
 }
 
