@@ -7,6 +7,18 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+int clinux_open_beneath(const char *root, const char *path, int flags, unsigned mode) {
+    int directory = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (directory < 0) return -1;
+    struct open_how how = {.flags = (unsigned long long)flags | O_CLOEXEC, .mode = mode,
+                           .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
+    int descriptor = (int)syscall(SYS_openat2, directory, path, &how, sizeof how);
+    int failure = errno;
+    close(directory);
+    errno = failure;
+    return descriptor;
+}
+
 int clinux_open_in_root(const char *root, const char *path) {
     int directory = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (directory < 0) return -1;

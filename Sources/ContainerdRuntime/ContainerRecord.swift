@@ -1,4 +1,5 @@
 import FoundationEssentials
+import Glibc
 import Ports
 import SwarmCore
 import SwarmModel
@@ -34,6 +35,8 @@ struct ContainerRecord: Codable, Sendable {
     var networkNamespace: String?
     /// Where volumes and binds come from on this node.
     var mounts: [ContainerMount]?
+    /// Nil for a task's container.
+    var standalone: StandaloneContainer?
 
     /// Whether its output is kept.
     var isLogged: Bool { logDriver != "none" || spec.tty == true }
@@ -59,6 +62,8 @@ struct ContainerRecord: Codable, Sendable {
     ///
     /// The file may lie on a disk, so nothing that a task's author may want to keep to themselves is in it.
     func write(to path: String) throws(SwarmError) {
+        // It is started again after a reboot, from this file alone; Docker keeps it so, too.
+        guard standalone == nil else { return try Self.write(self, to: path, isPrivate: true) }
         var plain = self
         (plain.arguments, plain.environment) = ([], [])
         (plain.process, plain.healthcheck) = (nil, nil)
@@ -71,13 +76,20 @@ struct ContainerRecord: Codable, Sendable {
     func writePrivate(to path: String) throws(SwarmError) {
         try Self.write(
             PrivateRecord(
-                arguments: arguments, environment: environment, spec: spec, process: process, healthcheck: healthcheck),
+                arguments: arguments, environment: environment, spec: spec, process: process,
+                healthcheck: healthcheck),
             to: path)
     }
 
-    private static func write(_ value: some Encodable, to path: String) throws(SwarmError) {
+    private static func write(_ value: some Encodable, to path: String, isPrivate: Bool = false)
+        throws(SwarmError)
+    {
         do {
-            try JSONEncoder().encode(value).write(to: URL(filePath: path), options: .atomic)
+            let bytes = try JSONEncoder().encode(value)
+            if isPrivate { return try ProtectedRecord.write(bytes, to: path) }
+            try bytes.write(to: URL(filePath: path), options: .atomic)
+        } catch let error as SwarmError {
+            throw error
         } catch {
             throw SwarmError(.resourceExhausted, "cannot write \(path)", cause: "\(error)")
         }
@@ -103,6 +115,9 @@ struct ContainerRecord: Codable, Sendable {
         info.request = ContainerRequest(
             id: id, name: name, image: image, spec: spec, limits: limits, reservations: reservations,
             labels: labels, network: network)
+        info.request?.standalone = standalone
+        info.request?.logDriver = logDriver ?? ""
+        info.request?.logOptions = logOptions ?? [:]
         return info
     }
 }
@@ -135,5 +150,31 @@ enum SignalName {
             throw SwarmError(.invalidArgument, "Invalid signal: \(text)")
         }
         return number
+    }
+}
+
+/// Files for root's eyes, replaced in one step.
+enum ProtectedRecord {
+    static func write(_ bytes: Data, to path: String) throws(SwarmError) {
+        let temporary = path + ".new"
+        let descriptor = unsafe open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o600)
+        guard descriptor >= 0 else { throw failure(path) }
+        defer { close(descriptor) }
+        var rest = [UInt8](bytes)[...]
+        while !rest.isEmpty {
+            let count = unsafe rest.withUnsafeBytes {
+                unsafe Glibc.write(descriptor, $0.baseAddress, $0.count)
+            }
+            guard count > 0 else {
+                if count < 0 && errno == EINTR { continue }
+                throw failure(path)
+            }
+            rest = rest.dropFirst(count)
+        }
+        guard fsync(descriptor) == 0, unsafe rename(temporary, path) == 0 else { throw failure(path) }
+    }
+
+    private static func failure(_ path: String) -> SwarmError {
+        SwarmError(.resourceExhausted, "cannot write \(path): errno \(errno)")
     }
 }

@@ -74,19 +74,24 @@ extension ContainerdRuntimeService {
         try makeDirectory(directory)
         let hostname = request.spec.hostname ?? String(request.id.prefix(12))
         try write(hostname + "\n", to: directory + "/hostname")
-        let fixed = [
-            "127.0.0.1\tlocalhost", "::1\tlocalhost ip6-localhost ip6-loopback", "fe00::0\tip6-localnet",
-            "ff00::0\tip6-mcastprefix", "ff02::1\tip6-allnodes", "ff02::2\tip6-allrouters",
-        ]
-        let own = request.hosts.map { entry in
-            entry.split(separator: " ", maxSplits: 1).joined(separator: "\t")
-        }
-        try write((fixed + own).joined(separator: "\n") + "\n", to: directory + "/hosts")
+        try writeHosts(request.hosts, in: directory)
         let resolver =
             request.resolvConf
             ?? (try? String(contentsOf: URL(filePath: "/etc/resolv.conf"), encoding: .utf8))
         try write(resolver ?? "", to: directory + "/resolv.conf")
         try writeTaskFiles(request)
+    }
+
+    /// In place, since a running container has the file mounted.
+    func writeHosts(_ hosts: [String], in directory: String) throws(SwarmError) {
+        let fixed = [
+            "127.0.0.1\tlocalhost", "::1\tlocalhost ip6-localhost ip6-loopback", "fe00::0\tip6-localnet",
+            "ff00::0\tip6-mcastprefix", "ff02::1\tip6-allnodes", "ff02::2\tip6-allrouters",
+        ]
+        let own = hosts.map { entry in
+            entry.split(separator: " ", maxSplits: 1).joined(separator: "\t")
+        }
+        try write((fixed + own).joined(separator: "\n") + "\n", to: directory + "/hosts")
     }
 
     /// Secrets and configs on a tmpfs of their own: nothing of them reaches a disk, and they outlive swarmd.

@@ -27,6 +27,10 @@ extension ContainerdRuntimeService {
             try await make(request)
         } catch {
             guard RequestCheck.isStartFailure(error) else { throw error }
+            guard request.standalone == nil else {
+                let words = String(error.message.dropFirst(RequestCheck.startFailurePrefix.count))
+                throw SwarmError(.invalidArgument, words, cause: error.cause)
+            }
             // There would be a container, and starting it would tell.
             unstartable[request.id] = error
         }
@@ -35,7 +39,8 @@ extension ContainerdRuntimeService {
     private func make(_ request: ContainerRequest) async throws(SwarmError) {
         let image = try await images.resolve(request.image)
         let directory = directory(of: request.id)
-        let healthcheck = HealthConfig.merged(task: request.spec.healthcheck, image: image.configuration.healthcheck)
+        let healthcheck = HealthConfig.merged(
+            task: request.spec.healthcheck, image: image.configuration.healthcheck)
         if HealthSettings(healthcheck) != nil {
             broadcast(.health(containerID: request.id, .starting, output: ""))
         }
@@ -47,7 +52,8 @@ extension ContainerdRuntimeService {
             do throws(SwarmError) {
                 user = try UserLookup(image: image, lowerDirectories: mounts.lowerDirectories)
                     .resolve(
-                        request.spec.user ?? image.configuration.user ?? "", groups: request.spec.groups ?? [])
+                        request.spec.user ?? image.configuration.user ?? "", groups: request.spec.groups ?? []
+                    )
             } catch { throw RequestCheck.startFailure(error.message) }
             let (resolved, made) = try taskMounts(
                 of: request, image.configuration, lower: mounts.lowerDirectories)
@@ -55,7 +61,8 @@ extension ContainerdRuntimeService {
             let specification = try SpecificationBuilder(
                 request: request, image: image.configuration, user: user,
                 cgroupParent: configuration.cgroupParent,
-                directory: directory, usesCgroupV2: Self.usesCgroupV2, taskMounts: resolved.map(\.specification),
+                directory: directory, usesCgroupV2: Self.usesCgroupV2,
+                taskMounts: resolved.map(\.specification),
                 limitsSwap: ControlGroupSupport.countsSwap
             ).build()
             var record = ContainerRecord(
@@ -71,8 +78,13 @@ extension ContainerdRuntimeService {
             record.healthcheck = healthcheck
             (record.limits, record.reservations) = (request.limits, request.reservations)
             record.networkNamespace = Self.namespacePath(request.network)
+            record.standalone = request.standalone
             try await createContainer(request.id, image: image, specification)
-            try await createTask(request, mounts: mounts.proto)
+            if request.standalone == nil {
+                try await createTask(request, mounts: mounts.proto)
+            } else if record.isLogged {
+                logFiles[request.id] = LogFile(path: directory + "/log", options: request.logOptions)
+            }
             try makeDirectory(privateDirectory(of: request.id))
             try record.writePrivate(to: privateFile(of: request.id))
             try record.write(to: directory + "/record.json")
@@ -154,7 +166,8 @@ extension ContainerdRuntimeService {
 
     package func start(_ containerID: String) async throws(SwarmError) -> Int {
         if let failure = unstartable[containerID] { throw failure }
-        guard var record = records[containerID] else { throw Self.noSuchContainer(containerID) }
+        if records[containerID]?.standalone != nil { return try await startStandalone(containerID) }
+        guard let record = records[containerID] else { throw Self.noSuchContainer(containerID) }
         guard record.finishedAt == nil else {
             throw SwarmError(
                 .failedPrecondition,
@@ -166,20 +179,23 @@ extension ContainerdRuntimeService {
             starting.remove(containerID)
             releaseEndedTasks()
         }
-        let pid = try await client.startProcess(containerID)
-        record.startedAt = Timestamp(nanoseconds: ImageService.wallClock())
-        // It may have ended already: what the exit recorded is kept.
-        if let current = records[containerID] {
-            (record.finishedAt, record.exitCode, record.oomKilled) = (
-                current.finishedAt, current.exitCode, current.oomKilled
-            )
-        }
-        records[containerID] = record
-        if record.finishedAt == nil { states[containerID] = LiveState(state: .running, pid: Int(pid)) }
-        try record.write(to: directory(of: containerID) + "/record.json")
-        broadcast(.started(containerID: containerID, pid: Int(pid)))
+        let pid = try await startProcess(of: containerID)
         watchHealth(of: containerID)
-        return Int(pid)
+        return pid
+    }
+
+    /// Starts the process of a task that containerd has, and notes it.
+    func startProcess(of containerID: String) async throws(SwarmError) -> Int {
+        let pid = try await client.startProcess(containerID)
+        guard var record = records[containerID] else { throw Self.noSuchContainer(containerID) }
+        record.startedAt = Timestamp(nanoseconds: ImageService.wallClock())
+        records[containerID] = record
+        // It may have ended already: what the exit recorded is kept.
+        if record.finishedAt == nil { states[containerID] = LiveState(state: .running, pid: pid) }
+        try record.write(to: directory(of: containerID) + "/record.json")
+        broadcast(.started(containerID: containerID, pid: pid))
+        if let exit = heldExits.removeValue(forKey: containerID) { broadcast(exit) }
+        return pid
     }
 
     package func kill(_ containerID: String, signal: String) async throws(SwarmError) {
@@ -220,10 +236,14 @@ extension ContainerdRuntimeService {
         // One deadline for however many connections the call is lost with.
         let deadline = ContinuousClock.now + timeout
         do throws(SwarmError) {
-            try await containerd("Tasks.Wait") {
-                _ = try await client.tasks.wait(
+            let exit = try await containerd("Tasks.Wait") {
+                try await client.tasks.wait(
                     .with { $0.containerID = containerID },
                     options: ContainerdClient.within(max(.zero, ContinuousClock.now.duration(to: deadline))))
+            }
+            // Whoever stopped it may start it at once: its end is not left to an event that comes later.
+            if records[containerID]?.standalone != nil {
+                ended(containerID, code: Int(exit.exitStatus), seconds: exit.exitedAt)
             }
         } catch {
             // Its shim may go between its end and the answer.
@@ -299,6 +319,7 @@ extension ContainerdRuntimeService {
         forgetHealth(of: id)
         for session in execs.removeAll(of: id) { await session.discard() }
         pump.remove(containerID: id)
+        await inputs.removeValue(forKey: id)?.exited()
         logFiles.removeValue(forKey: id)?.finish()
         releaseVolumes((records[id]?.mounts ?? []).map(\.name), of: id)
         removeVolumes(records[id]?.anonymousVolumes ?? [])
@@ -311,7 +332,9 @@ extension ContainerdRuntimeService {
         endedTasks.remove(id)
         unwrittenExits.remove(id)
         unsafe umount2(secretDirectory(of: id), Int32(MNT_DETACH))
-        for path in [directory(of: id), pipeDirectory(of: id), secretDirectory(of: id), privateDirectory(of: id)] {
+        for path in [
+            directory(of: id), pipeDirectory(of: id), secretDirectory(of: id), privateDirectory(of: id),
+        ] {
             // Absence is what is wanted.
             try? FileManager.default.removeItem(atPath: path)
         }

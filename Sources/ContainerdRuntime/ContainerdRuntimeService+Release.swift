@@ -28,10 +28,11 @@ extension ContainerdRuntimeService {
 
     /// Not while somebody still asks containerd about the task or one of its processes.
     private func isReleasable(_ id: String) -> Bool {
-        records[id]?.finishedAt != nil && !starting.contains(id) && withdrawing[id] == nil && !execs.isRunning(in: id)
+        records[id]?.finishedAt != nil && !starting.contains(id) && withdrawing[id] == nil
+            && !execs.isRunning(in: id)
     }
 
-    private func releaseTask(of id: String) async {
+    func releaseTask(of id: String) async {
         if unwrittenExits.contains(id) {
             do throws(SwarmError) {
                 try records[id]?.write(to: directory(of: id) + "/record.json")
@@ -56,7 +57,9 @@ extension ContainerdRuntimeService {
     /// When swarmd is killed, containerd gives up the tasks it was creating for it and cleans up after them, but their
     /// shims stay, as children of init, and nothing in containerd ever names them again.
     func endOrphanedShims() async {
-        guard let socket = FileIdentity(supervisor?.socket ?? configuration.containerdSocket ?? "") else { return }
+        guard let socket = FileIdentity(supervisor?.socket ?? configuration.containerdSocket ?? "") else {
+            return
+        }
         // In this order: a task that is made or deleted meanwhile is either in containerd's answer or left alone.
         let underWay = creating.union(withdrawing.keys)
         let suspects = ShimProcess.all().filter {
@@ -73,7 +76,9 @@ extension ContainerdRuntimeService {
     }
 
     private func mayBeOrphan(_ id: String) -> Bool {
-        guard Self.isContainerIdentifier(id), !creating.contains(id), withdrawing[id] == nil else { return false }
+        guard Self.isContainerIdentifier(id), !creating.contains(id), withdrawing[id] == nil else {
+            return false
+        }
         guard let record = records[id] else { return true }
         return record.finishedAt != nil
     }

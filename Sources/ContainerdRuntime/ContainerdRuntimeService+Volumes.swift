@@ -28,7 +28,8 @@ extension ContainerdRuntimeService {
         let isReadOnly = mount.readOnly == true
         return ResolvedMount(
             specification: .init(
-                destination: target, type: "bind", source: data, options: ["rbind"] + (isReadOnly ? ["ro"] : [])),
+                destination: target, type: "bind", source: data,
+                options: ["rbind"] + (isReadOnly ? ["ro"] : [])),
             description: ContainerMount(
                 type: "volume", name: name, source: data, destination: target, isWritable: !isReadOnly))
     }
@@ -57,7 +58,8 @@ extension ContainerdRuntimeService {
                     + "\"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed")
         }
         if let driver = driver?.name, !driver.isEmpty, driver != "local" {
-            throw SwarmError(.notFound, "create \(name): plugin \"\(driver)\" not found: only local volumes are here")
+            throw SwarmError(
+                .notFound, "create \(name): plugin \"\(driver)\" not found: only local volumes are here")
         }
         return try LocalVolumeOptions(driver?.options ?? [:], volume: name)
     }
@@ -86,6 +88,12 @@ extension ContainerdRuntimeService {
         FileManager.default.contents(atPath: optionsFile(of: name)).flatMap {
             try? JSONDecoder().decode(LocalVolumeOptions.self, from: $0)
         }
+    }
+
+    /// A volume that is a mount of something else is one again, after a reboot or its last user's end.
+    func remountVolume(_ name: String) throws(SwarmError) {
+        guard let options = storedOptions(of: name) else { return }
+        try options.mount(on: volumeDirectory + "/" + name + "/_data")
     }
 
     /// Unmounts those of a container's volumes that no other container has.

@@ -79,6 +79,10 @@ package actor ContainerdRuntimeService {
     var removalWaiters: [String: [CheckedContinuation<Int, Never>]] = [:]
     var logFiles: [String: LogFile] = [:]
     var pending: [String: [PendingPipe]] = [:]
+    /// Standard input of standalone containers that take any.
+    var inputs: [String: ExecSession] = [:]
+    /// Ends of standalone containers whose start is not told yet.
+    var heldExits: [String: ContainerEvent] = [:]
     private var subscribers: [Int: AsyncStream<ContainerEvent>.Continuation] = [:]
     private var nextSubscriber = 0
     private var listener: Task<Void, Never>?
@@ -119,6 +123,7 @@ package actor ContainerdRuntimeService {
             try makeDirectory(path)
         }
         try preparePrivateDirectory()
+        removeTrees()
         if let supervisor { try await supervisor.start() }
         if let socket = configuration.containerdSocket { try await checkForeign(socket) }
         listener = Task { await self.listen() }
@@ -134,7 +139,8 @@ package actor ContainerdRuntimeService {
             }
         } catch {
             throw SwarmError(
-                .unavailable, "no containerd answers on \(socket), which --containerd names", cause: error.description)
+                .unavailable, "no containerd answers on \(socket), which --containerd names",
+                cause: error.description)
         }
     }
 
@@ -179,19 +185,48 @@ package actor ContainerdRuntimeService {
             records[id] = record
             if record.isLogged {
                 logFiles[id] = LogFile(path: base + "/\(id)/log", options: record.logOptions ?? [:])
+            } else if record.standalone != nil {
+                logFiles[id] = .nowhere
             }
             states[id] = Self.state(running[id])
-            if states[id]?.state == .exited {
+            let isEarly = states[id]?.state == .exited && record.startedAt == nil
+            if record.standalone != nil, states[id]?.state == .created || isEarly {
+                try await adoptAtRest(id, hasTask: running[id] != nil)
+            } else if states[id]?.state == .exited {
                 try settle(id, exit: running[id])
                 if running[id] != nil { endedTasks.insert(id) }
                 logFiles[id]?.finish()
             } else {
-                if record.isLogged { try reopenPipes(of: id) }
+                if record.isLogged || record.standalone != nil { try reopenPipes(of: id) }
+                try openInput(of: record)
                 watchHealth(of: id)
             }
         }
         for id in running.keys.sorted() where records[id] == nil { await discard(id) }
         releaseEndedTasks()
+    }
+
+    /// A standalone container whose start was cut short has no process that is worth anything.
+    private func adoptAtRest(_ id: String, hasTask: Bool) async throws(SwarmError) {
+        if hasTask {
+            // Its init waits for a start that will not come.
+            try? await containerdOnce("Tasks.Kill") {
+                _ = try await client.tasks.kill(
+                    .with { ($0.containerID, $0.signal, $0.all) = (id, 9, true) },
+                    options: ContainerdClient.slow)
+                _ = try await client.tasks.wait(.with { $0.containerID = id }, options: ContainerdClient.slow)
+            }
+            _ = await isGone(id, "Tasks.Delete") {
+                _ = try await client.tasks.delete(
+                    .with { $0.containerID = id }, options: ContainerdClient.slow)
+            }
+        }
+        let hasRun = records[id]?.startedAt != nil
+        states[id] = LiveState(state: hasRun ? .exited : .created)
+        if hasRun {
+            try settle(id, exit: nil)
+            logFiles[id]?.finish()
+        }
     }
 
     func processes() async throws(SwarmError) -> [String: Containerd_Services_Tasks_V1_Process] {
@@ -200,7 +235,9 @@ package actor ContainerdRuntimeService {
             list = try await containerd("Tasks.List") {
                 try await client.tasks.list(.init(), options: ContainerdClient.slow).tasks
             }
-            guard attempt < Self.unknownStatesMax, list.contains(where: { $0.status == .unknown }) else { break }
+            guard attempt < Self.unknownStatesMax, list.contains(where: { $0.status == .unknown }) else {
+                break
+            }
             try? await Task.sleep(for: .milliseconds(200))
         }
         return Dictionary(list.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
@@ -297,8 +334,10 @@ package actor ContainerdRuntimeService {
         }
     }
 
-    private func ended(_ id: String, code: Int, seconds: Google_Protobuf_Timestamp) {
+    func ended(_ id: String, code: Int, seconds: Google_Protobuf_Timestamp) {
         guard var record = records[id], record.finishedAt == nil else { return }
+        // Its start fails, and says so.
+        guard record.standalone == nil || record.startedAt != nil || starting.contains(id) else { return }
         // Nobody knows when a process ended whose shim is gone.
         let time =
             seconds.seconds > 0
@@ -318,14 +357,18 @@ package actor ContainerdRuntimeService {
         }
         endedTasks.insert(id)
         logFiles[id]?.finish()
-        broadcast(.exited(containerID: id, exitCode: code, oomKilled: record.oomKilled, at: time))
+        endAttachments(of: id)
+        let exit = ContainerEvent.exited(
+            containerID: id, exitCode: code, oomKilled: record.oomKilled, at: time)
+        // Nobody is told of an end before the start, however short a process lives.
+        if record.standalone != nil && starting.contains(id) { heldExits[id] = exit } else { broadcast(exit) }
         releaseEndedTasks()
     }
 
     /// Finds the exits whose events were lost.
     private func resynchronize() async {
         // Taken first: a container that is made while containerd answers is not in the answer.
-        let known = records.values.filter { $0.finishedAt == nil }.map(\.id).sorted()
+        let known = records.values.filter { $0.finishedAt == nil && !isAtRest($0.id) }.map(\.id).sorted()
         guard let running = try? await processes() else { return }
         for id in known where records[id] != nil {
             let process = running[id]

@@ -21,6 +21,8 @@ package protocol ContainerRuntime: Sendable {
     func kill(_ containerID: String, signal: String) async throws(SwarmError)
     /// Removes record, file system, anonymous volumes and logs; kills first when `force`.
     func remove(_ containerID: String, force: Bool) async throws(SwarmError)
+    /// As above; `keepsVolumes` leaves its anonymous volumes to whoever wants them.
+    func remove(_ containerID: String, force: Bool, keepsVolumes: Bool) async throws(SwarmError)
     /// What is there now, running or not, for re-adoption after a restart.
     func containers() async throws(SwarmError) -> [ContainerInfo]
     func inspect(_ containerID: String) async throws(SwarmError) -> ContainerInfo
@@ -44,6 +46,34 @@ package protocol ContainerRuntime: Sendable {
     func wait(_ containerID: String, for condition: WaitCondition) async throws(SwarmError) -> Int
     func processes(_ containerID: String) async throws(SwarmError) -> [ProcessInfo]
     func statistics(_ containerID: String) async throws(SwarmError) -> ContainerStatistics
+
+    // MARK: Containers that are no tasks
+
+    /// Output from now on, whether it runs already or is started later, and its standard input if it has one and
+    /// `input` asks for it. The container waits for a slow reader, as it would for a terminal.
+    func attach(_ containerID: String, input: Bool) async throws(SwarmError) -> any ProcessStreams
+    /// Sets the size of the container's terminal.
+    func resize(_ containerID: String, width: Int, height: Int) async throws(SwarmError)
+    func rename(_ containerID: String, to name: String) async throws(SwarmError)
+    /// Replaces what is kept of a standalone container's wishes.
+    func update(_ containerID: String, _ standalone: StandaloneContainer) async throws(SwarmError)
+    /// What is at a path of the container's file system, links not followed in its last place.
+    /// - Throws: `.notFound` in Docker's words.
+    func pathStatus(_ containerID: String, _ path: String) async throws(SwarmError) -> PathStatus
+    /// Hands on a tar archive of what is at a path, under its own name; the container may run or not.
+    func readArchive(
+        _ containerID: String, _ path: String, to deliver: @escaping @Sendable ([UInt8]) async throws -> Void
+    ) async throws(SwarmError)
+    /// Puts a tar archive's files into a directory of the container.
+    /// - Parameter keepsKinds: a directory does not give way to a file, nor a file to a directory.
+    func writeArchive(
+        _ containerID: String, _ path: String, keepsKinds: Bool,
+        _ archive: AsyncThrowingStream<[UInt8], any Error>
+    ) async throws(SwarmError)
+    /// How much the container has written to its file system.
+    func writtenBytes(_ containerID: String) async throws(SwarmError) -> Int64
+    /// Writes /etc/hosts anew: `address name` pairs beyond the defaults. For before a start and while it runs.
+    func setHosts(_ containerID: String, _ hosts: [String]) async throws(SwarmError)
 }
 
 /// Keeps images. Implemented on containerd's content store and snapshotter by `ContainerdRuntime`.
@@ -110,6 +140,8 @@ package struct ContainerRequest: Sendable, Equatable {
     /// `json-file` when empty.
     package var logDriver = ""
     package var logOptions: [String: String] = [:]
+    /// Nil for a task's container. With it, the process is made when the container is started, which may be often.
+    package var standalone: StandaloneContainer?
 
     package enum NetworkMode: Sendable, Equatable { case namespace(path: String), host, none }
 

@@ -51,17 +51,21 @@ extension ImageService {
     /// Loads a docker-archive or an OCI archive: every file goes straight to the content store, where it stays if
     /// an image needs it.
     /// - Returns: the names that were loaded; for a nameless image its id.
-    package func load(_ archive: AsyncThrowingStream<[UInt8], any Error>) async throws(SwarmError) -> [String] {
+    package func load(_ archive: AsyncThrowingStream<[UInt8], any Error>) async throws(SwarmError) -> [String]
+    {
         try await withLease { lease throws(SwarmError) in
             let writer = ContentWriter(client: self.client, lease: lease)
             let contents = try await self.store(archive, writer)
             if let manifest = contents["manifest.json"] {
                 return try await self.loadDockerArchive(contents, manifest, writer)
             }
-            if let index = contents["index.json"] { return try await self.loadOCIArchive(contents, index, writer) }
+            if let index = contents["index.json"] {
+                return try await self.loadOCIArchive(contents, index, writer)
+            }
             throw SwarmError(
                 .invalidArgument,
-                "the archive holds no images: it has neither a manifest.json (docker save) nor an index.json (OCI)")
+                "the archive holds no images: it has neither a manifest.json (docker save) nor an index.json (OCI)"
+            )
         }
     }
 
@@ -73,7 +77,7 @@ extension ImageService {
         do {
             while let entry = try await reader.next() {
                 switch entry.kind {
-                case .directory, .other: continue
+                case .directory, .other, .symbolicLink: continue
                 case .link(let target): contents.addLink(entry.path, to: target)
                 case .file where entry.size == 0 || Self.isNeedless(entry.path): continue
                 case .file: contents.add(try await store(entry, reader, writer), at: entry.path)
@@ -104,8 +108,10 @@ extension ImageService {
         }
         // In an OCI layout the name is a promise.
         let parts = entry.path.split(separator: "/")
-        if parts.count == 3, parts[0] == "blobs", parts[1] == "sha256", "sha256:\(parts[2])" != written.digest {
-            throw SwarmError(.invalidArgument, "the archive is damaged: \(entry.path) has the digest \(written.digest)")
+        if parts.count == 3, parts[0] == "blobs", parts[1] == "sha256", "sha256:\(parts[2])" != written.digest
+        {
+            throw SwarmError(
+                .invalidArgument, "the archive is damaged: \(entry.path) has the digest \(written.digest)")
         }
         return StoredFile(
             digest: written.digest, size: entry.size, compression: Compressions.suffix(await sniffer.prefix))
@@ -128,9 +134,12 @@ extension ImageService {
                 guard let layer = contents[Self.plain(path)] else { throw Self.lacks(path) }
                 let suffix = layer.compression.replacing("+", with: ".")
                 layers.append(
-                    BlobDescriptor(mediaType: MediaType.dockerLayer + suffix, digest: layer.digest, size: layer.size))
+                    BlobDescriptor(
+                        mediaType: MediaType.dockerLayer + suffix, digest: layer.digest, size: layer.size))
             }
-            let names = try (image.repoTags ?? []).map { (name) throws(SwarmError) in try Self.canonicalName(name) }
+            let names = try (image.repoTags ?? []).map { (name) throws(SwarmError) in
+                try Self.canonicalName(name)
+            }
             let target = try await storeManifest(bytes, decoded.rootfs.diffIDs, layers, writer)
             try await unpack(layers, diffIDs: decoded.rootfs.diffIDs, lease: writer.lease)
             try await putRecords(names.isEmpty ? [target.id] : names, target.descriptor)
@@ -153,13 +162,16 @@ extension ImageService {
         _ contents: ArchiveContents, _ file: StoredFile, _ writer: ContentWriter
     ) async throws(SwarmError) -> [String] {
         let bytes = try await writer.read(file.digest, limit: ManifestDocument.bytesMax)
-        guard case .index(let index) = try ManifestDocument(parsing: bytes, mediaType: "", name: "the archive") else {
+        guard
+            case .index(let index) = try ManifestDocument(parsing: bytes, mediaType: "", name: "the archive")
+        else {
             throw SwarmError(.invalidArgument, "the archive's index.json is no index")
         }
         var loaded: [String] = []
         for entry in index.manifests where Self.runsHere(entry) {
             let id = try await loadImage(entry, contents, writer)
-            let given = entry.annotations?["io.containerd.image.name"]
+            let given =
+                entry.annotations?["io.containerd.image.name"]
                 ?? entry.annotations?["org.opencontainers.image.ref.name"]
             guard let given, let name = try? Self.canonicalName(given) else {
                 try await putRecords([id], entry)
@@ -189,7 +201,8 @@ extension ImageService {
         let name = top.annotations?["org.opencontainers.image.ref.name"] ?? top.digest
         guard contents.digests[top.digest] != nil else { throw Self.lacks(top.digest) }
         let document = try ManifestDocument(
-            parsing: try await writer.read(top.digest, limit: ManifestDocument.bytesMax), mediaType: top.mediaType,
+            parsing: try await writer.read(top.digest, limit: ManifestDocument.bytesMax),
+            mediaType: top.mediaType,
             name: name)
         let manifest: ImageManifest
         switch document {
@@ -238,7 +251,8 @@ extension ImageService {
             let tag = ImageReference(image.name).flatMap { $0.digest == nil ? $0 : nil }
             if let tag {
                 target.annotations = [
-                    "io.containerd.image.name": image.name, "org.opencontainers.image.ref.name": tag.effectiveTag ?? "",
+                    "io.containerd.image.name": image.name,
+                    "org.opencontainers.image.ref.name": tag.effectiveTag ?? "",
                 ]
             }
             index.manifests.append(target)

@@ -6,12 +6,19 @@ struct TarEntry: Sendable, Equatable {
         case file, directory, other
         /// The place within the archive that the link leads to.
         case link(String)
+        /// What a symbolic link says, wherever that leads; only where links are to be kept as they are.
+        case symbolicLink(String)
     }
 
     /// Relative to the archive's root, without `.` and `..`.
     var path: String
     var kind: Kind
     var size: Int64
+    var mode: UInt32 = 0o644
+    var uid: UInt32 = 0
+    var gid: UInt32 = 0
+    /// Seconds since 1970.
+    var modified: Int64 = 0
 }
 
 /// Reads a tar archive (POSIX.1-2001 pax, ustar and GNU) as it arrives, without keeping it.
@@ -24,16 +31,26 @@ actor TarReader {
     private var unread: Int64 = 0
     private var padding: Int64 = 0
     private var entries = 0
+    private let keepsLinks: Bool
+    private let entriesMax: Int
 
     /// The most entries of an archive of images.
-    private static let entriesMax = 20_000
+    static let imageEntriesMax = 20_000
+    /// The most entries of a tree that is copied into a container.
+    static let treeEntriesMax = 10_000_000
     /// The largest entry, in bytes: 1 TiB.
     private static let entryBytesMax: Int64 = 1 << 40
     /// The largest extended header, in bytes.
     private static let extensionBytesMax: Int64 = 64 << 10
     private static let blockBytes = 512
 
-    init(_ archive: AsyncThrowingStream<[UInt8], any Error>) { iterator = archive.makeAsyncIterator() }
+    init(
+        _ archive: AsyncThrowingStream<[UInt8], any Error>, keepsLinks: Bool = false,
+        entriesMax: Int = TarReader.imageEntriesMax
+    ) {
+        iterator = archive.makeAsyncIterator()
+        (self.keepsLinks, self.entriesMax) = (keepsLinks, entriesMax)
+    }
 
     /// The next entry; what was not read of the one before is skipped.
     func next() async throws -> TarEntry? {
@@ -43,8 +60,8 @@ actor TarReader {
             try await skip(unread + padding)
             guard let block = try await header() else { return nil }
             entries += 1
-            guard entries <= Self.entriesMax else {
-                throw SwarmError(.invalidArgument, "the archive has more than \(Self.entriesMax) entries")
+            guard entries <= entriesMax else {
+                throw SwarmError(.invalidArgument, "the archive has more than \(entriesMax) entries")
             }
             let type = block[156]
             let size = if let longSize { longSize } else { try Self.number(block[124..<136]) }
@@ -68,7 +85,14 @@ actor TarReader {
             default:
                 let path = try Self.inside(longPath ?? Self.name(block))
                 let target = longLink ?? Self.text(block[157..<257])
-                return TarEntry(path: path, kind: try Self.kind(type, path, target), size: size)
+                let isKept = keepsLinks && type == UInt8(ascii: "2")
+                let kind = isKept ? .symbolicLink(target) : try Self.kind(type, path, target)
+                var entry = TarEntry(path: path, kind: kind, size: size)
+                entry.mode = UInt32(truncatingIfNeeded: try Self.number(block[100..<108]))
+                entry.uid = UInt32(truncatingIfNeeded: try Self.number(block[108..<116]))
+                entry.gid = UInt32(truncatingIfNeeded: try Self.number(block[116..<124]))
+                entry.modified = try Self.number(block[136..<148])
+                return entry
             }
         }
     }
@@ -126,7 +150,9 @@ actor TarReader {
             while try await more() != nil {}
             return nil
         }
-        let sum = block.enumerated().reduce(0) { $0 + ((148..<156).contains($1.offset) ? 32 : Int($1.element)) }
+        let sum = block.enumerated().reduce(0) {
+            $0 + ((148..<156).contains($1.offset) ? 32 : Int($1.element))
+        }
         guard try Self.number(block[148..<156]) == Int64(sum) else {
             throw SwarmError(.invalidArgument, "the archive is no tar file: invalid tar header")
         }
@@ -150,7 +176,9 @@ actor TarReader {
 
     // MARK: Fields
 
-    private static func kind(_ type: UInt8, _ path: String, _ target: String) throws(SwarmError) -> TarEntry.Kind {
+    private static func kind(_ type: UInt8, _ path: String, _ target: String) throws(SwarmError)
+        -> TarEntry.Kind
+    {
         switch type {
         case UInt8(ascii: "0"), 0, UInt8(ascii: "7"): return .file
         case UInt8(ascii: "5"): return .directory
@@ -262,7 +290,71 @@ enum TarWriter {
         return block
     }
 
-    static func padding(_ size: Int64) -> [UInt8] { [UInt8](repeating: 0, count: Int((512 - size % 512) % 512)) }
+    /// A file of a container's tree with all that belongs to it; long names and links have a pax header in front.
+    static func header(of entry: TarEntry) -> [UInt8] {
+        var (link, type, path) = ("", "0", entry.path)
+        switch entry.kind {
+        case .file, .other: break
+        case .directory: (type, path) = ("5", entry.path.hasSuffix("/") ? entry.path : entry.path + "/")
+        case .link(let target): (link, type) = (target, "1")
+        case .symbolicLink(let target): (link, type) = (target, "2")
+        }
+        var extended = ""
+        for (key, value) in [("path", path), ("linkpath", link)] where value.utf8.count > 100 {
+            extended += record(key, value)
+        }
+        var result: [UInt8] = []
+        if !extended.isEmpty {
+            let bytes = Array(extended.utf8)
+            result += block("pax", "x", "", TarEntry(path: "", kind: .file, size: Int64(bytes.count)))
+            result += bytes + padding(Int64(bytes.count))
+        }
+        return result + block(path, type, link, entry)
+    }
+
+    /// `LENGTH KEY=VALUE\n`, whose length counts itself.
+    private static func record(_ key: String, _ value: String) -> String {
+        let rest = key.utf8.count + value.utf8.count + 3
+        var length = rest + String(rest).count
+        length = rest + String(length).count
+        return "\(length) \(key)=\(value)\n"
+    }
+
+    private static func block(_ path: String, _ type: String, _ link: String, _ entry: TarEntry) -> [UInt8] {
+        var block = [UInt8](repeating: 0, count: 512)
+        func put(_ bytes: some Sequence<UInt8>, _ offset: Int) {
+            for (index, byte) in bytes.enumerated() { block[offset + index] = byte }
+        }
+        func number(_ value: Int64, _ offset: Int, _ width: Int) {
+            let digits = String(value, radix: 8)
+            guard value < 0 || digits.count > width - 1 else {
+                return put((String(repeating: "0", count: width - 1 - digits.count) + digits).utf8, offset)
+            }
+            // GNU's base 256 for what octal digits cannot say.
+            block[offset] = 0x80
+            for index in 0..<min(8, width - 1) {
+                block[offset + width - 1 - index] = UInt8(truncatingIfNeeded: value >> (8 * Int64(index)))
+            }
+        }
+        put(path.utf8.prefix(100), 0)
+        number(Int64(entry.mode & 0o7777), 100, 8)
+        number(Int64(entry.uid), 108, 8)
+        number(Int64(entry.gid), 116, 8)
+        number(entry.size, 124, 12)
+        number(max(0, entry.modified), 136, 12)
+        put("        ".utf8, 148)
+        put(type.utf8, 156)
+        put(link.utf8.prefix(100), 157)
+        put("ustar".utf8, 257)
+        put("00".utf8, 263)
+        let sum = String(block.reduce(0) { $0 + Int($1) }, radix: 8)
+        put((String(repeating: "0", count: 6 - sum.count) + sum + "\0 ").utf8, 148)
+        return block
+    }
+
+    static func padding(_ size: Int64) -> [UInt8] {
+        [UInt8](repeating: 0, count: Int((512 - size % 512) % 512))
+    }
 
     /// Two empty blocks.
     static let end = [UInt8](repeating: 0, count: 1024)

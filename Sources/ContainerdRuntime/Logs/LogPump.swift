@@ -18,7 +18,17 @@ final class LogPump: @unchecked Sendable {
         var partial: [UInt8] = []
     }
 
-    private let sources = Mutex<[Int32: Source]>([:])
+    private struct State {
+        var sources: [Int32: Source] = [:]
+        /// By container: its attached clients.
+        var taps: [String: [OutputTap]] = [:]
+        /// Not read until a slow client has caught up.
+        var parked: Set<Int32> = []
+
+        func isHeldUp(_ containerID: String) -> Bool { taps[containerID]?.contains { $0.isFull } == true }
+    }
+
+    private let state = Mutex(State())
     private let poll: Int32
     /// Only the thread uses it.
     private var buffer = [UInt8](repeating: 0, count: 64 * 1024)
@@ -43,23 +53,56 @@ final class LogPump: @unchecked Sendable {
     /// Reads `descriptor` until its writers are gone; takes ownership of it.
     func add(_ descriptor: Int32, containerID: String, stream: LogLine.Stream, to file: LogFile) {
         file.sourceOpened()
-        sources.withLock {
-            $0[descriptor] = Source(containerID: containerID, stream: stream, writer: file)
+        state.withLock {
+            $0.sources[descriptor] = Source(containerID: containerID, stream: stream, writer: file)
         }
         clinux_epoll_add(poll, descriptor)
     }
 
     func remove(containerID: String) {
-        let own = sources.withLock { sources in
-            let own = sources.filter { $0.value.containerID == containerID }
+        let (own, taps) = state.withLock { state in
+            let own = state.sources.filter { $0.value.containerID == containerID }
             for descriptor in own.keys {
-                sources[descriptor] = nil
+                state.sources[descriptor] = nil
+                state.parked.remove(descriptor)
                 close(descriptor)
             }
-            return own
+            return (own, state.taps.removeValue(forKey: containerID) ?? [])
         }
         for source in own.values { source.writer.sourceClosed() }
+        for tap in taps { tap.end() }
     }
+
+    // MARK: Attached clients
+
+    /// Output of the container from now on; may come before its pipes do.
+    func attach(containerID: String) -> OutputTap {
+        let tap = OutputTap(containerID: containerID)
+        state.withLock { $0.taps[containerID, default: []].append(tap) }
+        return tap
+    }
+
+    func detach(_ tap: OutputTap) {
+        tap.end()
+        state.withLock { state in
+            let rest = (state.taps[tap.containerID] ?? []).filter { $0 !== tap }
+            state.taps[tap.containerID] = rest.isEmpty ? nil : rest
+        }
+        resume(containerID: tap.containerID)
+    }
+
+    /// A client has taken bytes: the container goes on if it was held up.
+    func resume(containerID: String) {
+        state.withLock { state in
+            guard !state.isHeldUp(containerID) else { return }
+            for descriptor in state.parked where state.sources[descriptor]?.containerID == containerID {
+                state.parked.remove(descriptor)
+                clinux_epoll_add(poll, descriptor)
+            }
+        }
+    }
+
+    func taps(of containerID: String) -> [OutputTap] { state.withLock { $0.taps[containerID] ?? [] } }
 
     private func run() {
         var ready = [Int32](repeating: -1, count: 64)
@@ -73,22 +116,34 @@ final class LogPump: @unchecked Sendable {
     /// Looks and reads under the lock, as descriptors are closed under it: a number that was ready a moment ago may
     /// belong to somebody else by now, and reading it would take that one's bytes (it took containerd's answers).
     private func drain(_ descriptor: Int32) {
-        let ended = sources.withLock { sources -> LogFile? in
-            guard var source = sources[descriptor] else { return nil }
+        let (ended, taps) = state.withLock { state -> (LogFile?, [OutputTap]) in
+            guard var source = state.sources[descriptor] else { return (nil, []) }
+            guard !state.isHeldUp(source.containerID) else {
+                clinux_epoll_remove(poll, descriptor)
+                state.parked.insert(descriptor)
+                return (nil, [])
+            }
             let count = unsafe read(descriptor, &buffer, buffer.count)
             if count > 0 {
+                for tap in state.taps[source.containerID] ?? [] {
+                    tap.put(source.stream, Array(buffer.prefix(count)))
+                }
                 source.partial += buffer.prefix(count)
                 split(&source)
-                sources[descriptor] = source
+                state.sources[descriptor] = source
             } else if count == 0 || (errno != EAGAIN && errno != EINTR) {
-                if !source.partial.isEmpty { source.writer.append(source.stream, [source.partial[...]], false) }
-                sources[descriptor] = nil
+                if !source.partial.isEmpty {
+                    source.writer.append(source.stream, [source.partial[...]], false)
+                }
+                state.sources[descriptor] = nil
                 close(descriptor)
-                return source.writer
+                let isLast = !state.sources.values.contains { $0.containerID == source.containerID }
+                return (source.writer, isLast ? state.taps.removeValue(forKey: source.containerID) ?? [] : [])
             }
-            return nil
+            return (nil, [])
         }
         ended?.sourceClosed()
+        for tap in taps { tap.end() }
     }
 
     private func split(_ source: inout Source) {

@@ -42,9 +42,11 @@ struct SpecificationBuilder {
         let arguments = try arguments()
         if let mode = spec.privileges?.seccomp?.mode, !["", "default", "unconfined"].contains(mode) {
             throw SwarmError(
-                .invalidArgument, "seccomp mode \"\(mode)\" is not supported on this node: use default or unconfined")
+                .invalidArgument,
+                "seccomp mode \"\(mode)\" is not supported on this node: use default or unconfined")
         }
-        let capabilities = capabilitySet()
+        let isPrivileged = request.standalone?.isPrivileged == true
+        let capabilities = isPrivileged ? Self.everyCapability : capabilitySet()
         // Docker gives a user other than root an empty effective set.
         let isRoot = user.uid == 0
         let process = OCISpecification.Process(
@@ -95,7 +97,8 @@ struct SpecificationBuilder {
         let own = (spec.env ?? []).filter { $0.contains("=") }
         for entry in own { set(entry) }
         let taken = Set(own.map { $0.prefix { $0 != "=" } })
-        for entry in image.env ?? [] where entry.contains("=") && !taken.contains(entry.prefix { $0 != "=" }) {
+        for entry in image.env ?? [] where entry.contains("=") && !taken.contains(entry.prefix { $0 != "=" })
+        {
             set(entry)
         }
         return names.compactMap { values[$0] }
@@ -142,6 +145,7 @@ struct SpecificationBuilder {
     // MARK: Mounts
 
     func mounts() -> [OCISpecification.Mount] {
+        let access = request.standalone?.isPrivileged == true ? "rw" : "ro"
         var mounts: [OCISpecification.Mount] = [
             .init(
                 destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"]),
@@ -153,10 +157,10 @@ struct SpecificationBuilder {
                 options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
             .init(
                 destination: "/sys", type: "sysfs", source: "sysfs",
-                options: ["nosuid", "noexec", "nodev", "ro"]),
+                options: ["nosuid", "noexec", "nodev", access]),
             .init(
                 destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup",
-                options: ["ro", "nosuid", "noexec", "nodev"]),
+                options: [access, "nosuid", "noexec", "nodev"]),
             .init(
                 destination: "/dev/mqueue", type: "mqueue", source: "mqueue",
                 options: ["nosuid", "noexec", "nodev"]),
@@ -167,14 +171,16 @@ struct SpecificationBuilder {
         let own = spec.readOnly == true ? ["rbind", "rprivate", "ro"] : ["rbind", "rprivate"]
         let replaced = Set(taskMounts.map(\.destination))
         for name in ["resolv.conf", "hostname", "hosts"] where !replaced.contains("/etc/" + name) {
-            if name == "resolv.conf" && request.resolvConf == nil && request.network != .host { continue }
+            let isOwn = request.network == .host || request.standalone != nil
+            if name == "resolv.conf" && request.resolvConf == nil && !isOwn { continue }
             mounts.append(
                 .init(destination: "/etc/" + name, type: "bind", source: "\(directory)/\(name)", options: own)
             )
         }
         if spec.initProcess == true, let initProgram {
             mounts.append(
-                .init(destination: Self.initTarget, type: "bind", source: initProgram, options: ["bind", "ro"]))
+                .init(
+                    destination: Self.initTarget, type: "bind", source: initProgram, options: ["bind", "ro"]))
         }
         // A mount inside another one must come after it.
         let depth = { (mount: OCISpecification.Mount) in mount.destination.split(separator: "/").count }
@@ -199,12 +205,13 @@ struct SpecificationBuilder {
                 sysctls["net.ipv4.ip_unprivileged_port_start"] ?? "0"
             sysctls["net.ipv4.ping_group_range"] = sysctls["net.ipv4.ping_group_range"] ?? "0 2147483647"
         }
+        let isPrivileged = request.standalone?.isPrivileged == true
         let isUnconfined = spec.privileges?.seccomp?.mode == "unconfined"
         return OCISpecification.Linux(
             namespaces: namespaces, sysctl: sysctls.isEmpty ? nil : sysctls, resources: resources(),
-            cgroupsPath: "\(cgroupParent)/\(request.id)", maskedPaths: Self.maskedPaths,
-            readonlyPaths: Self.readonlyPaths,
-            seccomp: isUnconfined ? nil : SeccompProfile.standard(for: capabilitySet()))
+            cgroupsPath: "\(cgroupParent)/\(request.id)", maskedPaths: isPrivileged ? [] : Self.maskedPaths,
+            readonlyPaths: isPrivileged ? [] : Self.readonlyPaths,
+            seccomp: isUnconfined || isPrivileged ? nil : SeccompProfile.standard(for: capabilitySet()))
     }
 
     func resources() -> OCISpecification.Resources {
@@ -213,6 +220,7 @@ struct SpecificationBuilder {
             rules.append(.init(allow: true, type: "c", major: major, minor: minor, access: "rwm"))
         }
         rules.append(.init(allow: false, type: "c", major: 10, minor: 229, access: "rwm"))
+        if request.standalone?.isPrivileged == true { rules = [.init(allow: true, access: "rwm")] }
         var resources = OCISpecification.Resources(devices: rules)
         let limit = request.limits?.memoryBytes.flatMap { $0 > 0 ? $0 : nil }
         let reservation = request.reservations?.memoryBytes.flatMap { $0 > 0 ? $0 : nil }
