@@ -33,13 +33,16 @@ package struct Allocator {
         }
         // What this pass alone has found to need no tasks may still need an address.
         for id in draft.store.services.ids where draft.base.settledUntil(id, at: now) == nil {
-            guard allocator.draft.accepts(.service, id), let service = allocator.draft.store.services[id] else {
+            guard allocator.draft.accepts(.service, id), let service = allocator.draft.store.services[id]
+            else {
                 break
             }
             allocator.allocate(service)
         }
         for id in allocator.draft.store.newTaskIDs {
-            guard allocator.draft.accepts(.task, id), let task = allocator.draft.store.tasks[id] else { break }
+            guard allocator.draft.accepts(.task, id), let task = allocator.draft.store.tasks[id] else {
+                break
+            }
             allocator.allocate(task)
         }
         draft = allocator.draft
@@ -160,7 +163,10 @@ package struct Allocator {
     // MARK: Tasks
 
     private mutating func allocate(_ task: SwarmTask) {
-        guard let service = task.serviceID.flatMap({ draft.store.services[$0] }) else { return }
+        guard let service = task.serviceID.flatMap({ draft.store.services[$0] }) else {
+            if task.isAttachment { allocate(attachment: task) }
+            return
+        }
         var task = task
         task.endpoint = service.endpoint
         var targets: [(Network, [String]?)] = []
@@ -203,6 +209,40 @@ package struct Allocator {
         task.status.timestamp = now
         task.status.message = "pending task scheduling"
         task.status.err = nil
+        draft.put(.task(task))
+    }
+
+    /// A standalone container's address; the container is on its node already, so that no scheduler is asked.
+    private mutating func allocate(attachment: SwarmTask) {
+        var task = attachment
+        let asked = task.spec.networks?.first
+        guard let network = asked?.target.flatMap({ draft.store.networks[$0] }) else {
+            // Removed meanwhile.
+            return draft.remove(.task, task.id)
+        }
+        guard let subnet = network.subnet, let free = freeAddress(on: network) else {
+            return fail(task, "could not find an available IP on network \(network.spec.name)")
+        }
+        var address = free
+        if let wanted = asked?.driverOpts?[AttachmentOption.address].flatMap({ IPv4Address($0) }) {
+            guard books[network.id]?.taken.contains(wanted) != true else {
+                return fail(task, "Address already in use")
+            }
+            address = wanted
+            books[network.id]?.taken.insert(wanted)
+        } else {
+            books[network.id]?.give(address)
+        }
+        task.networksAttachments = [
+            NetworkAttachment(
+                network: AttachedNetwork(
+                    id: network.id, version: network.version, createdAt: network.createdAt,
+                    updatedAt: network.updatedAt, spec: network.spec, driverState: network.driverState,
+                    ipamOptions: network.ipam),
+                addresses: [IPv4Subnet(address, prefixLength: subnet.prefixLength)], aliases: asked?.aliases)
+        ]
+        (task.status.state, task.status.timestamp, task.status.err) = (.assigned, now, nil)
+        task.status.message = "address assigned"
         draft.put(.task(task))
     }
 

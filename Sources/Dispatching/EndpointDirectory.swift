@@ -22,7 +22,10 @@ struct EndpointDirectory: Sendable {
 
     mutating func entry(_ id: ObjectID, in store: ObjectStore) -> Entry? {
         if let known = entries[id] { return known }
-        guard let service = store.services[id].map({ ServiceEndpoints($0, in: store) }) else { return nil }
+        guard
+            let service = store.services[id].map({ ServiceEndpoints($0, in: store) })
+                ?? store.tasks[id].flatMap({ ServiceEndpoints(attachment: $0, in: store) })
+        else { return nil }
         let entry = Entry(service: service, fingerprint: service.fingerprint)
         entries[id] = entry
         return entry
@@ -39,12 +42,15 @@ struct EndpointDirectory: Sendable {
     private mutating func services(on network: ObjectID, in store: ObjectStore) -> [ObjectID] {
         if let known = members[network] { return known }
         let isIngress = store.networks[network]?.spec.ingress == true
-        let found = store.services(onNetwork: network).filter { service in
+        var found = store.services(onNetwork: network).filter { service in
             // A service may still hold an address on a network that it has left.
             isIngress
                 ? service.endpoint.ports?.isEmpty == false
                 : service.spec.attachments.contains { $0.target == network }
         }.map(\.id)
+        var attached: [ObjectID] = []
+        store.forEachTask(onNetwork: network) { task in if task.isAttachment { attached.append(task.id) } }
+        found = (found + attached).sorted()
         members[network] = found
         return found
     }
@@ -65,6 +71,18 @@ struct EndpointDirectory: Sendable {
 }
 
 extension ServiceEndpoints {
+    /// A standalone container, which has names and an address like a service of one task without a virtual address.
+    ///
+    /// - Returns: nil for other tasks.
+    init?(attachment task: SwarmTask, in store: ObjectStore) {
+        guard task.isAttachment, let attachment = task.networksAttachments?.first else { return nil }
+        self.init(id: task.id, name: task.displayName, isRoundRobin: true)
+        networks = [attachment.network.id]
+        aliases = [attachment.network.id: attachment.aliases ?? []]
+        endpoints = [TaskEndpoint(seenFromAfar: task, on: task.nodeID.flatMap { store.nodes[$0] })]
+            .compactMap(\.self)
+    }
+
     init(_ service: Service, in store: ObjectStore) {
         let mode = service.spec.endpointSpec?.mode ?? "vip"
         self.init(id: service.id, name: service.spec.name, isRoundRobin: mode == "dnsrr")

@@ -2,6 +2,7 @@ import Ports
 import Store
 import SwarmCore
 import SwarmModel
+import SwarmNode
 
 /// A container as `docker ps` and `docker inspect` show it.
 struct ContainerDocuments {
@@ -10,7 +11,12 @@ struct ContainerDocuments {
     var task: SwarmTask?
     var now: Timestamp
 
+    /// Its restart rule is about to start it again.
+    var isRestarting = false
+
     private var spec: ContainerSpec? { info.request?.spec }
+    /// Nil for a task's container.
+    private var standalone: StandaloneContainer? { info.request?.standalone }
 
     // MARK: docker ps
 
@@ -19,7 +25,8 @@ struct ContainerDocuments {
             "Id": .string(info.id), "Names": [.string("/" + info.name)], "Image": .string(info.image),
             "ImageID": .string(info.imageID), "Command": .string(commandLine),
             "Created": .integer(info.createdAt.seconds), "Ports": .array(portList),
-            "Labels": .labels(info.labels), "State": .string(info.state.rawValue), "Status": .string(status),
+            "Labels": .labels(info.labels),
+            "State": .string(isRestarting ? "restarting" : info.state.rawValue), "Status": .string(status),
             "HostConfig": ["NetworkMode": .string(networkMode)],
             "NetworkSettings": ["Networks": .object(networks)], "Mounts": .array(info.mounts.map(mount)),
         ]
@@ -49,6 +56,7 @@ struct ContainerDocuments {
     }
 
     private var status: String {
+        if isRestarting { return "Restarting (\(info.exitCode ?? 0)) \(age(info.finishedAt)) ago" }
         switch info.state {
         case .created: return "Created"
         case .paused: return "Up \(age(info.startedAt)) (Paused)"
@@ -74,7 +82,8 @@ struct ContainerDocuments {
             "Args": .strings(Array(info.arguments.dropFirst())), "State": state,
             "Image": .string(info.imageID), "ResolvConfPath": .string(files + "/resolv.conf"),
             "HostnamePath": .string(files + "/hostname"), "HostsPath": .string(files + "/hosts"),
-            "LogPath": .string(files + "/log"), "Name": .string("/" + info.name), "RestartCount": 0,
+            "LogPath": .string(files + "/log"), "Name": .string("/" + info.name),
+            "RestartCount": .integer(Int64(standalone?.restartCount ?? 0)),
             "Driver": "overlayfs", "Platform": "linux", "MountLabel": "", "ProcessLabel": "",
             "AppArmorProfile": "", "ExecIDs": execs, "HostConfig": hostConfiguration,
             "GraphDriver": ["Name": "overlayfs", "Data": .null], "Mounts": .array(info.mounts.map(mount)),
@@ -85,10 +94,13 @@ struct ContainerDocuments {
     private var state: JSONDocument {
         let isUp = info.state == .running || info.state == .paused
         var members: JSONMembers = [
-            "Status": .string(info.state.rawValue), "Running": .bool(isUp),
-            "Paused": .bool(info.state == .paused), "Restarting": false, "OOMKilled": .bool(info.oomKilled),
+            "Status": .string(isRestarting ? "restarting" : info.state.rawValue),
+            "Running": .bool(isUp || isRestarting),
+            "Paused": .bool(info.state == .paused), "Restarting": .bool(isRestarting),
+            "OOMKilled": .bool(info.oomKilled),
             "Dead": false, "Pid": .integer(Int64(isUp ? info.pid ?? 0 : 0)),
-            "ExitCode": .integer(Int64(info.exitCode ?? 0)), "Error": "", "StartedAt": .time(info.startedAt),
+            "ExitCode": .integer(Int64(info.exitCode ?? 0)), "Error": .string(standalone?.startFailure ?? ""),
+            "StartedAt": .time(info.startedAt),
             "FinishedAt": .time(info.finishedAt),
         ]
         if info.health != .none {
@@ -109,13 +121,19 @@ struct ContainerDocuments {
     private var configuration: JSONDocument {
         var members: JSONMembers = [
             "Hostname": .string(spec?.hostname ?? String(info.id.prefix(12))), "Domainname": "",
-            "User": .string(spec?.user ?? ""), "AttachStdin": false, "AttachStdout": false,
-            "AttachStderr": false, "Tty": .bool(spec?.tty ?? false),
-            "OpenStdin": .bool(spec?.openStdin ?? false), "StdinOnce": false,
+            "User": .string(spec?.user ?? ""), "AttachStdin": .bool(standalone?.attachesStdin ?? false),
+            "AttachStdout": .bool(standalone?.attachesStdout ?? false),
+            "AttachStderr": .bool(standalone?.attachesStderr ?? false), "Tty": .bool(spec?.tty ?? false),
+            "OpenStdin": .bool(spec?.openStdin ?? false),
+            "StdinOnce": .bool(standalone?.closesStdinWithClient ?? false),
             "Env": .strings(info.environment), "Cmd": .strings(spec?.args ?? info.arguments),
             "Image": .string(info.image), "Volumes": .null, "WorkingDir": .string(info.workingDirectory),
             "Entrypoint": .strings(spec?.command), "OnBuild": .null, "Labels": .labels(info.labels),
         ]
+        if let ports = standalone?.exposedPorts, !ports.isEmpty {
+            members["ExposedPorts"] = .object(JSONMembers(ports.map { ($0, [:] as JSONDocument) }))
+        }
+        if let timeout = standalone?.stopTimeout { members["StopTimeout"] = .integer(Int64(timeout)) }
         if let check = spec?.healthcheck { members["Healthcheck"] = .value(check) }
         if let signal = spec?.stopSignal, !signal.isEmpty { members["StopSignal"] = .string(signal) }
         return .object(members)
@@ -129,14 +147,16 @@ struct ContainerDocuments {
             ["Name": .string(limit.name), "Hard": .integer(limit.hard), "Soft": .integer(limit.soft)]
         }
         return [
-            "NetworkMode": .string(networkMode), "LogConfig": ["Type": "json-file", "Config": [:]],
-            "RestartPolicy": ["Name": "", "MaximumRetryCount": 0], "AutoRemove": false, "Binds": .null,
-            "PortBindings": [:], "CapAdd": .strings(spec?.capabilityAdd),
+            "NetworkMode": .string(networkMode),
+            "LogConfig": logConfiguration, "RestartPolicy": restartPolicy,
+            "AutoRemove": .bool(standalone?.removesItself ?? false), "Binds": binds,
+            "PortBindings": .object(portBindings), "CapAdd": .strings(spec?.capabilityAdd),
             "CapDrop": .strings(spec?.capabilityDrop), "CgroupnsMode": "host",
             "Dns": .strings(spec?.dnsConfig?.nameservers), "DnsOptions": .strings(spec?.dnsConfig?.options),
             "DnsSearch": .strings(spec?.dnsConfig?.search), "ExtraHosts": .strings(spec?.hosts),
             "GroupAdd": .strings(spec?.groups), "IpcMode": "private", "PidMode": "", "UTSMode": "",
-            "OomScoreAdj": .integer(spec?.oomScoreAdj ?? 0), "Privileged": false, "PublishAllPorts": false,
+            "OomScoreAdj": .integer(spec?.oomScoreAdj ?? 0),
+            "Privileged": .bool(standalone?.isPrivileged ?? false), "PublishAllPorts": false,
             "ReadonlyRootfs": .bool(spec?.readOnly ?? false), "SecurityOpt": .null, "ShmSize": 67_108_864,
             "Runtime": "runc", "Isolation": .string(spec?.isolation ?? "default"), "CpuShares": 0,
             "Memory": .integer(memory), "MemorySwap": .integer(memory > 0 ? memory * 2 : 0),
@@ -163,8 +183,45 @@ struct ContainerDocuments {
 
     // MARK: Network
 
+    private var logConfiguration: JSONDocument {
+        let driver = info.request?.logDriver ?? ""
+        return [
+            "Type": .string(driver.isEmpty ? "json-file" : driver),
+            "Config": .labels(info.request?.logOptions),
+        ]
+    }
+
+    private var restartPolicy: JSONDocument {
+        let rule = standalone?.restart
+        return [
+            "Name": .string(rule?.name.rawValue ?? ""),
+            "MaximumRetryCount": .integer(Int64(rule?.maximumRetries ?? 0)),
+        ]
+    }
+
+    private var binds: JSONDocument {
+        guard let binds = standalone?.binds, !binds.isEmpty else { return .null }
+        return .strings(binds)
+    }
+
+    private var portBindings: JSONMembers {
+        var members = JSONMembers()
+        let ports = standalone?.ports ?? []
+        for key in Set(ports.map(\.name)).sorted() {
+            members[key] = .array(
+                ports.filter { $0.name == key }.map { port in
+                    [
+                        "HostIp": .string(port.hostAddress),
+                        "HostPort": .string(port.hostPort == 0 ? "" : String(port.hostPort)),
+                    ]
+                })
+        }
+        return members
+    }
+
     private var networkMode: String {
-        switch info.request?.network {
+        if let standalone { return standalone.networkMode }
+        return switch info.request?.network {
         case .host: "host"
         case .some(.none): "none"
         case .namespace, nil: "default"
@@ -173,6 +230,17 @@ struct ContainerDocuments {
 
     private var networks: JSONMembers {
         var result: JSONMembers = JSONMembers()
+        if let standalone {
+            if case .host? = info.request?.network {
+                result["host"] = Self.endpoint(nil, name: "host", of: info)
+            }
+            if case .some(.none) = info.request?.network {
+                result["none"] = Self.endpoint(nil, name: "none", of: info)
+            }
+            for endpoint in standalone.endpoints {
+                result[endpoint.networkName] = Self.endpoint(endpoint, name: endpoint.networkName, of: info)
+            }
+        }
         for attachment in task?.networksAttachments ?? [] {
             guard let address = attachment.addresses?.first else { continue }
             result[attachment.network.spec.name] = [
@@ -188,8 +256,53 @@ struct ContainerDocuments {
         return result
     }
 
+    private static func endpoint(
+        _ endpoint: StandaloneEndpoint?, name: String, of info: ContainerInfo
+    ) -> JSONDocument {
+        let isUp = info.state == .running || info.state == .paused
+        let address = isUp ? endpoint?.address : nil
+        var aliases: [String]?
+        if let endpoint, endpoint.networkName != "bridge" {
+            aliases = [String(info.id.prefix(12))] + endpoint.aliases
+        }
+        var members: JSONMembers = ["IPAMConfig": .null, "Links": .null, "Aliases": .strings(aliases)]
+        if let wanted = endpoint?.wantedAddress {
+            members["IPAMConfig"] = ["IPv4Address": .string(wanted.description)]
+        }
+        members["MacAddress"] = .string(address.map { MACAddress(derivedFrom: $0.address).description } ?? "")
+        members["DriverOpts"] = .null
+        members["NetworkID"] = .string(endpoint?.networkID ?? PredefinedNetwork.identifier(of: name))
+        members["EndpointID"] = .string(isUp ? info.id : "")
+        members["Gateway"] = .string(address.map { $0.network.advanced(by: 1).description } ?? "")
+        members["IPAddress"] = .string(address?.address.description ?? "")
+        members["IPPrefixLen"] = .integer(Int64(address?.prefixLength ?? 0))
+        members["IPv6Gateway"] = ""
+        members["GlobalIPv6Address"] = ""
+        members["GlobalIPv6PrefixLen"] = 0
+        members["DNSNames"] = .strings(aliases.map { [info.name] + $0 })
+        return .object(members)
+    }
+
+    /// While it runs: the ports that it has on this node.
+    private var standalonePorts: [PortBinding] {
+        guard info.state == .running || info.state == .paused else { return [] }
+        return (standalone?.ports ?? []).filter { $0.assignedPort != nil }
+    }
+
     private var networkSettings: JSONDocument {
         var ports = JSONMembers()
+        if info.state == .running || info.state == .paused {
+            for name in standalone?.exposedPorts ?? [] { ports[name] = .null }
+        }
+        for key in Set(standalonePorts.map(\.name)).sorted() {
+            ports[key] = .array(
+                standalonePorts.filter { $0.name == key }.map { port in
+                    [
+                        "HostIp": .string(port.hostAddress.isEmpty ? "0.0.0.0" : port.hostAddress),
+                        "HostPort": .string(String(port.assignedPort ?? 0)),
+                    ]
+                })
+        }
         for port in hostPorts {
             ports["\(port.targetPort ?? 0)/\(port.effectiveProtocol)"] = [
                 ["HostIp": "0.0.0.0", "HostPort": .string(String(port.publishedPort ?? 0))]
@@ -197,11 +310,22 @@ struct ContainerDocuments {
         }
         var path = ""
         if case .namespace(let namespace)? = info.request?.network { path = namespace }
+        let bridge = onBridge
+        let (gateway, address) = (bridge?.network.advanced(by: 1).description, bridge?.address)
+        let mac = address.map { MACAddress(derivedFrom: $0).description }
         return [
             "Bridge": "", "SandboxID": "", "HairpinMode": false, "Ports": .object(ports),
-            "SandboxKey": .string(path), "EndpointID": "", "Gateway": "", "IPAddress": "", "IPPrefixLen": 0,
-            "MacAddress": "", "Networks": .object(networks),
+            "SandboxKey": .string(path), "EndpointID": "", "Gateway": .string(gateway ?? ""),
+            "IPAddress": .string(address?.description ?? ""),
+            "IPPrefixLen": .integer(Int64(bridge?.prefixLength ?? 0)), "MacAddress": .string(mac ?? ""),
+            "Networks": .object(networks),
         ]
+    }
+
+    /// Its address on the predefined network `bridge`, which older clients look for in its own fields.
+    private var onBridge: IPv4Subnet? {
+        guard info.state == .running || info.state == .paused else { return nil }
+        return standalone?.endpoints.first { $0.networkName == "bridge" }?.address
     }
 
     /// Ports that belong to this container alone; those of the routing mesh belong to the service.
@@ -211,11 +335,26 @@ struct ContainerDocuments {
     }
 
     private var portList: [JSONDocument] {
-        hostPorts.map { port in
+        if standalone != nil {
+            return standalonePorts.map { port in
+                [
+                    "IP": .string(port.hostAddress.isEmpty ? "0.0.0.0" : port.hostAddress),
+                    "PrivatePort": .integer(Int64(port.containerPort)),
+                    "PublicPort": .integer(Int64(port.assignedPort ?? 0)), "Type": .string(port.transport),
+                ]
+            }
+        }
+        return hostPorts.map { port in
             [
                 "IP": "0.0.0.0", "PrivatePort": .integer(Int64(port.targetPort ?? 0)),
-                "PublicPort": .integer(Int64(port.publishedPort ?? 0)), "Type": .string(port.effectiveProtocol),
+                "PublicPort": .integer(Int64(port.publishedPort ?? 0)),
+                "Type": .string(port.effectiveProtocol),
             ]
         }
     }
+}
+
+extension PortBinding {
+    /// `80/tcp`.
+    fileprivate var name: String { "\(containerPort)/\(transport)" }
 }

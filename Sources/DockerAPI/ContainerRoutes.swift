@@ -11,13 +11,24 @@ extension EngineRoutes {
     func addContainers(_ router: inout Router) {
         addExecs(&router)
         addContainerControl(&router)
+        addStandalone(&router)
+        addArchives(&router)
+        addDiskUsage(&router)
         router.on(.GET, "/containers/json") { request in
             let filters = try request.filters([
-                "id", "name", "label", "status", "network", "ancestor", "is-task", "health",
+                "id", "name", "label", "status", "network", "ancestor", "is-task", "health", "exited",
+                "before", "since",
+                "volume",
             ])
-            let all = request.flag("all") || filters["status"] != nil
-            let list = try await node.runtime.containers().filter { info in
-                (all || info.state == .running || info.state == .paused)
+            let limit = request.value("limit").flatMap { Int($0) } ?? 0
+            let all = request.flag("all") || filters["status"] != nil || filters["exited"] != nil || limit > 0
+            let before = try await self.moment(filters["before"]?.first)
+            let since = try await self.moment(filters["since"]?.first)
+            let list = try await node.runtime.containers().filter { info -> Bool in
+                if let before, info.createdAt >= before { return false }
+                if let since, info.createdAt <= since { return false }
+                guard Self.passes(info, filters) else { return false }
+                return (all || info.state == .running || info.state == .paused)
                     && Lookup.matches(info.labels, filters["label"] ?? [])
                     && (filters["status"] ?? [info.state.rawValue]).contains(info.state.rawValue)
                     && Lookup.hasPrefix(info.id, filters["id"] ?? [])
@@ -28,7 +39,8 @@ extension EngineRoutes {
                     && (filters["ancestor"].map { $0.contains { Self.isMade(info, from: $0) } } ?? true)
             }
             let newestFirst = list.sorted { $0.createdAt > $1.createdAt }
-            return try Self.json(await documents(newestFirst).map(\.summary))
+            let shown = limit > 0 ? Array(newestFirst.prefix(limit)) : newestFirst
+            return try Self.json(await documents(shown).map(\.summary))
         }
         router.on(.GET, "/containers/{id}/json") { request in
             let info = try await findContainer(request.capture("id"))
@@ -80,32 +92,57 @@ extension EngineRoutes {
                 return Response(.noContent)
             }
         }
-        // A task's container is never started a second time: its service brings another one.
-        for word in ["stop", "restart"] {
-            router.on(.POST, "/containers/{id}/\(word)") { request in
-                let info = try await findContainer(request.capture("id"))
-                guard info.state == .running || info.state == .paused else { return Response(.notModified) }
-                let grace = try Self.gracePeriod(request)
-                try await node.runtime.stop(info.id, gracePeriod: grace)
-                return Response(.noContent)
+        router.on(.POST, "/containers/{id}/stop") { request in
+            let info = try await findContainer(request.capture("id"))
+            let isRestarting = await node.isRestarting(info.id)
+            guard info.state == .running || info.state == .paused || isRestarting else {
+                return Response(.notModified)
             }
+            try await node.stopContainer(info.id, gracePeriod: try Self.gracePeriod(request))
+            return Response(.noContent)
+        }
+        // A task's container is only stopped: it is never started a second time, its service brings another one.
+        router.on(.POST, "/containers/{id}/restart") { request in
+            let info = try await findContainer(request.capture("id"))
+            try await node.restartContainer(info.id, gracePeriod: try Self.gracePeriod(request))
+            return Response(.noContent)
         }
         router.on(.POST, "/containers/{id}/kill") { request in
             let info = try await findContainer(request.capture("id"))
-            try await node.runtime.kill(info.id, signal: request.value("signal") ?? "SIGKILL")
+            try await node.killContainer(
+                info.id, signal: request.value("signal").flatMap { $0.isEmpty ? nil : $0 } ?? "SIGKILL")
             return Response(.noContent)
         }
         router.on(.DELETE, "/containers/{id}") { request in
             let info = try await findContainer(request.capture("id"))
-            if info.state == .running && !request.flag("force") {
-                throw SwarmError(
-                    .conflict,
-                    "You cannot remove a running container \(info.id). Stop the container before attempting removal "
-                        + "or force remove")
-            }
-            try await node.runtime.remove(info.id, force: request.flag("force"))
+            try await node.removeContainer(
+                info.id, force: request.flag("force"), keepsVolumes: !request.flag("v"))
             return Response(.noContent)
         }
+    }
+
+    /// When the container of that name or identifier was made; nil for no name.
+    private func moment(_ container: String?) async throws -> Timestamp? {
+        guard let container else { return nil }
+        return try await findContainer(container).createdAt
+    }
+
+    private static func passes(_ info: ContainerInfo, _ filters: [String: [String]]) -> Bool {
+        if let codes = filters["exited"] {
+            guard info.state == .exited, codes.contains(String(info.exitCode ?? 0)) else { return false }
+        }
+        if let volumes = filters["volume"] {
+            guard
+                info.mounts.contains(where: { volumes.contains($0.name) || volumes.contains($0.destination) })
+            else {
+                return false
+            }
+        }
+        // A task's networks are the store's to know; only standalone containers are asked here.
+        if let networks = filters["network"], let endpoints = info.request?.standalone?.endpoints {
+            return endpoints.contains { networks.contains($0.networkName) || networks.contains($0.networkID) }
+        }
+        return true
     }
 
     private static func isMade(_ info: ContainerInfo, from image: String) -> Bool {
@@ -113,12 +150,16 @@ extension EngineRoutes {
             || info.imageID.dropFirst("sha256:".count).hasPrefix(image)
     }
 
-    private func documents(_ list: [ContainerInfo]) async -> [ContainerDocuments] {
+    func documents(_ list: [ContainerInfo]) async -> [ContainerDocuments] {
         let store = await current()
-        return list.map { info in
+        var result: [ContainerDocuments] = []
+        for info in list {
             let task = info.labels["com.docker.swarm.task.id"].flatMap { store.tasks[$0] }
-            return ContainerDocuments(info: info, task: task, now: node.now())
+            var documents = ContainerDocuments(info: info, task: task, now: node.now())
+            if info.request?.standalone != nil { documents.isRestarting = await node.isRestarting(info.id) }
+            result.append(documents)
         }
+        return result
     }
 
     func findContainer(_ argument: String) async throws -> ContainerInfo {
@@ -132,7 +173,7 @@ extension EngineRoutes {
         return only
     }
 
-    private static func gracePeriod(_ request: Request) throws(SwarmError) -> Duration? {
+    static func gracePeriod(_ request: Request) throws(SwarmError) -> Duration? {
         guard let text = request.value("t"), !text.isEmpty else { return nil }
         guard let seconds = Int(text) else {
             throw SwarmError(.invalidArgument, "invalid timeout \"\(text)\": must be a number of seconds")

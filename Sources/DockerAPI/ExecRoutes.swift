@@ -22,13 +22,14 @@ extension EngineRoutes {
         }
     }
 
-    private static func consoleSize(_ request: Request) throws -> ConsoleSize {
+    static func consoleSize(_ request: Request) throws -> ConsoleSize {
         func number(_ name: String) throws -> Int {
             let text = request.value(name) ?? ""
             guard let number = UInt16(text) else {
                 throw SwarmError(
                     .invalidArgument,
-                    "invalid resize \(name == "h" ? "height" : "width") \"\(text)\": must be a number of characters")
+                    "invalid resize \(name == "h" ? "height" : "width") \"\(text)\": must be a number of characters"
+                )
             }
             return Int(number)
         }
@@ -174,7 +175,7 @@ private struct ExecStartBody: Decodable {
 }
 
 /// Bytes of a terminal go as they are; other output goes in frames that name its stream.
-private enum ExecFraming {
+enum ExecFraming {
     /// Clients tell the two apart by the content type since this version.
     private static let multiplexedSince = APIVersion(1, 42)
 

@@ -39,7 +39,8 @@ extension EngineRoutes {
             return Response(.created)
         }
         router.on(.DELETE, "/images/{name...}") { request in
-            let removed = try await node.images.removeImage(request.capture("name"), force: request.flag("force"))
+            let removed = try await node.images.removeImage(
+                request.capture("name"), force: request.flag("force"))
             return try Self.json(removed.map(Self.removal))
         }
         router.on(.GET, "/distribution/{name...}/json") { request in
@@ -65,12 +66,12 @@ extension EngineRoutes {
         let name = request.capture("name")
         do {
             return try await body(name)
-        } catch where error.code == .notFound {
+        } catch  where error.code == .notFound {
             throw SwarmError(.notFound, "no such image: \(name): \(error.message)")
         }
     }
 
-    private static func bytes(of body: RequestBody) -> AsyncThrowingStream<[UInt8], any Error> {
+    static func bytes(of body: RequestBody) -> AsyncThrowingStream<[UInt8], any Error> {
         let source = BodySource(body)
         return AsyncThrowingStream { try await source.next() }
     }
@@ -87,14 +88,16 @@ extension EngineRoutes {
         }
         let isOld = request.version.map { $0 < APIVersion(1, 44) } ?? false
         return try Self.json(
-            images.sorted { ($1.created, $0.id) < ($0.created, $1.id) }.map { Self.summary($0, isOld: isOld) })
+            images.sorted { ($1.created, $0.id) < ($0.created, $1.id) }.map { Self.summary($0, isOld: isOld) }
+        )
     }
 
     private static func summary(_ image: ImageInfo, isOld: Bool) -> JSONDocument {
         var members: JSONMembers = [
             "Containers": -1, "Created": .integer(image.created.seconds), "Id": .string(image.id),
             "Labels": .labels(image.configuration.labels), "ParentId": "",
-            "RepoDigests": .strings(image.repoDigests), "RepoTags": .strings(image.repoTags), "SharedSize": -1,
+            "RepoDigests": .strings(image.repoDigests), "RepoTags": .strings(image.repoTags),
+            "SharedSize": -1,
             "Size": .integer(image.sizeBytes),
         ]
         if isOld { members["VirtualSize"] = .integer(image.sizeBytes) }
@@ -115,7 +118,8 @@ extension EngineRoutes {
 
     private static func step(_ step: ImageHistoryStep) -> JSONDocument {
         [
-            "Id": .string(step.id), "Created": .integer(step.created.seconds), "CreatedBy": .string(step.createdBy),
+            "Id": .string(step.id), "Created": .integer(step.created.seconds),
+            "CreatedBy": .string(step.createdBy),
             "Tags": step.tags.isEmpty ? nil : .strings(step.tags), "Size": .integer(step.sizeBytes),
             "Comment": .string(step.comment),
         ]
@@ -183,7 +187,8 @@ extension EngineRoutes {
             return pull(image, tag, request.head.headers.first(name: "x-registry-auth"))
         }
         throw SwarmError(
-            .unimplemented, "images for another platform than the node's own are not pulled: leave --platform out")
+            .unimplemented,
+            "images for another platform than the node's own are not pulled: leave --platform out")
     }
 
     private func pull(_ image: String, _ tag: String, _ auth: String?) -> Response {
@@ -242,7 +247,9 @@ enum ImageFilter {
             } else if text.isEmpty && pattern.isEmpty {
                 return true
             } else {
-                guard let last = retry, let taken = last.text.first, taken != UInt8(ascii: "/") else { return false }
+                guard let last = retry, let taken = last.text.first, taken != UInt8(ascii: "/") else {
+                    return false
+                }
                 (text, pattern) = (last.text.dropFirst(), last.pattern)
                 retry = (text, pattern)
             }

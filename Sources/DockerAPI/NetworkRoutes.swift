@@ -1,12 +1,13 @@
 import EngineHTTP
 import NIOHTTP1
+import Ports
 import Store
 import SwarmCore
 import SwarmModel
 import SwarmNode
 
 /// `POST /networks/create`'s body.
-private struct NetworkBody: Decodable {
+struct NetworkBody: Decodable {
     struct Addressing: Decodable {
         struct Range: Decodable {
             var Subnet: String?
@@ -32,11 +33,15 @@ extension EngineRoutes {
         router.on(.GET, "/networks") { try await listNetworks($0) }
         router.on(.GET, "/networks/{id}") { request in
             let argument = request.capture("id")
+            if let network = await localNetwork(argument), request.value("scope") != "swarm" {
+                return try Self.json(await localDocument(network))
+            }
             if let local = PredefinedNetwork.name(argument) {
                 return try Self.json(Self.local(local))
             }
             return try Self.json(Self.document(try await findNetwork(argument), tasks: await current()))
         }
+        addLocalNetworks(&router)
         router.on(.POST, "/networks/create") { try await createNetwork($0) }
         router.on(.POST, "/networks/prune") { try await pruneNetworks($0) }
         router.on(.DELETE, "/networks/{id}") { request in
@@ -44,6 +49,10 @@ extension EngineRoutes {
             if let name = PredefinedNetwork.name(argument) {
                 throw SwarmError(
                     .permissionDenied, "\(name) is a pre-defined network and cannot be removed")
+            }
+            if let network = await localNetwork(argument) {
+                try await node.removeLocalNetwork(network.id)
+                return Response(.noContent)
             }
             try await removeOnceLeft(try await findNetwork(argument))
             return Response(.noContent)
@@ -90,6 +99,14 @@ extension EngineRoutes {
             else { continue }
             if try await remove(network) { removed.append(.string(network.spec.name)) }
         }
+        for network in await node.localNetworks().dropFirst() {
+            guard Lookup.matches(network.labels, filters["label"] ?? []),
+                !(filters["label!"] ?? []).contains(where: { Lookup.matches(network.labels, [$0]) }),
+                until.map({ network.createdAt < $0 }) ?? true
+            else { continue }
+            do throws(SwarmError) { try await node.removeLocalNetwork(network.id) } catch { continue }
+            removed.append(.string(network.name))
+        }
         return try Self.json(["NetworksDeleted": removed.isEmpty ? nil : .array(removed)] as JSONDocument)
     }
 
@@ -124,7 +141,15 @@ extension EngineRoutes {
             else { continue }
             answer.append(Self.document(network, tasks: store))
         }
-        for name in PredefinedNetwork.names
+        for network in await node.localNetworks() where wantsLocal {
+            guard filters["driver"].map({ $0.contains("bridge") }) ?? true,
+                filters["name"].map({ $0.contains { network.name.contains($0) } }) ?? true,
+                Lookup.hasPrefix(network.id, filters["id"] ?? []),
+                Lookup.matches(network.labels, filters["label"] ?? [])
+            else { continue }
+            answer.append(await localDocument(network))
+        }
+        for name in PredefinedNetwork.names.dropFirst()
         where wantsLocal && filters["label"] == nil && filters["id"] == nil {
             guard filters["name"].map({ $0.contains { name.contains($0) } }) ?? true,
                 filters["driver"].map({ $0.contains(name == "none" ? "null" : name) }) ?? true
@@ -183,18 +208,20 @@ extension EngineRoutes {
     }
 
     /// Loopback, multicast and what lies beyond: no packet from there or to there is forwarded.
-    private static let unusable = ["127.0.0.0/8", "224.0.0.0/3"].compactMap { IPv4Subnet($0) }
+    static let unusable = ["127.0.0.0/8", "224.0.0.0/3"].compactMap { IPv4Subnet($0) }
 
     private func createNetwork(_ request: Request) async throws -> Response {
         let body = try await request.decode(NetworkBody.self)
         let name = body.Name ?? ""
-        let driver = body.Driver.flatMap { $0.isEmpty ? nil : $0 } ?? "overlay"
-        guard driver == "overlay" else {
-            throw SwarmError(.notFound, "plugin \"\(driver)\" not found: swarmd makes overlay networks only")
+        let driver = body.Driver.flatMap { $0.isEmpty ? nil : $0 } ?? "bridge"
+        guard driver == "overlay" || driver == "bridge" else {
+            throw SwarmError(
+                .notFound, "plugin \"\(driver)\" not found: swarmd makes overlay and bridge networks only")
         }
         guard !PredefinedNetwork.names.contains(name) else {
             throw SwarmError(.permissionDenied, "operation is not permitted on predefined \(name) network ")
         }
+        if driver == "bridge" { return try await createLocal(body) }
         _ = try await managed()
         var spec = NetworkSpec(name: name)
         spec.labels = body.Labels ?? [:]
@@ -216,7 +243,8 @@ extension EngineRoutes {
                 }
                 guard !Self.unusable.contains(where: { $0.contains(subnet.network) }) else {
                     throw SwarmError(
-                        .invalidArgument, "invalid subnet \(text): the kernel routes no such addresses to containers")
+                        .invalidArgument,
+                        "invalid subnet \(text): the kernel routes no such addresses to containers")
                 }
             }
         }

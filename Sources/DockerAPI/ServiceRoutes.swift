@@ -143,11 +143,16 @@ extension EngineRoutes {
             }
             nodes = ids
         }
-        for state in filters["desired-state"] ?? [] where !["running", "shutdown", "accepted"].contains(state) {
+        for state in filters["desired-state"] ?? []
+        where !["running", "shutdown", "accepted"].contains(state) {
             throw SwarmError(.unknown, "Invalid desired-state filter: '\(state)'")
         }
         let onlyCurrent = filters["_up-to-date"]?.contains("true") == true
         let tasks = store.tasks.sorted.filter { task in
+            // Standalone containers' addresses are shown only to those who ask for them.
+            guard !task.isAttachment || filters["runtime"]?.contains("attachment") == true else {
+                return false
+            }
             if let services, !services.contains(task.serviceID ?? "") { return false }
             if let nodes, !nodes.contains(task.nodeID ?? "") { return false }
             if let states = filters["desired-state"] {

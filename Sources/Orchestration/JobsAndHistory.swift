@@ -85,6 +85,8 @@ extension Workspace {
     }
 
     private mutating func orphan(_ task: SwarmTask, _ message: String) {
+        // No service keeps a history of it; its node asks for another address if it ever comes back.
+        guard !task.isAttachment else { return draft.remove(.task, task.id) }
         var lost = task
         (lost.status.state, lost.status.timestamp, lost.status.message) = (.orphaned, now, message)
         draft.put(.task(lost))
@@ -93,7 +95,9 @@ extension Workspace {
     /// Removes what is to be removed and no longer runs.
     mutating func reap() {
         for id in store.taskIDsToRemove {
-            guard let task = store.tasks[id], task.isStopped || task.status.state < .assigned else { continue }
+            guard let task = store.tasks[id], task.isStopped || task.status.state < .assigned else {
+                continue
+            }
             guard draft.accepts(.task, id) else { return revisit(at: now) }
             draft.remove(.task, id)
         }

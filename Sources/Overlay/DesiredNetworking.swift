@@ -136,9 +136,12 @@ package struct PublishedPort: Sendable, Equatable {
     package var key: Key { Key(transport: transport, port: publishedPort) }
     /// Addresses on the ingress network, or on the task's default network in host mode.
     package var backends: [IPv4Address]
+    /// The one address of this node at which the port is open; nil is all of them.
+    package var hostAddress: IPv4Address?
 
     package init(
-        transport: TransportProtocol, publishedPort: UInt16, targetPort: UInt16, mode: Mode, backends: [IPv4Address]
+        transport: TransportProtocol, publishedPort: UInt16, targetPort: UInt16, mode: Mode,
+        backends: [IPv4Address]
     ) {
         (self.transport, self.publishedPort, self.targetPort) = (transport, publishedPort, targetPort)
         (self.mode, self.backends) = (mode, backends)

@@ -72,13 +72,18 @@ package struct HostRuleset: Sendable, Equatable {
         }
         for key in before.keys.sorted() where after[key] == nil {
             guard let port = before[key] else { continue }
-            first.append("delete element \(name) ports { \(port.transport.rawValue) . \(port.publishedPort) }")
+            first.append(
+                "delete element \(name) ports { \(port.transport.rawValue) . \(port.publishedPort) }")
             first.append("flush chain \(name) \(port.chainName)")
             second.append("delete chain \(name) \(port.chainName)")
         }
         let (was, now) = (old.tunnel?.peers ?? [], tunnel?.peers ?? [])
-        for member in now.subtracting(was).sorted() { first.append("add element \(name) members { \(member) }") }
-        for member in was.subtracting(now).sorted() { first.append("delete element \(name) members { \(member) }") }
+        for member in now.subtracting(was).sorted() {
+            first.append("add element \(name) members { \(member) }")
+        }
+        for member in was.subtracting(now).sorted() {
+            first.append("delete element \(name) members { \(member) }")
+        }
         return [first, second].filter { !$0.isEmpty }.map { $0.joined(separator: "\n") + "\n" }
     }
 
@@ -133,7 +138,9 @@ extension PublishedPort {
     var rule: String {
         guard !backends.isEmpty else { return "accept" }
         let slots = backends.enumerated().map { "\($0.offset) : \($0.element)" }.joined(separator: ", ")
-        let choice = backends.count == 1 ? "\(backends[0])" : "numgen inc mod \(backends.count) map { \(slots) }"
-        return "meta l4proto \(transport.rawValue) dnat ip to \(choice):\(targetPort)"
+        let choice =
+            backends.count == 1 ? "\(backends[0])" : "numgen inc mod \(backends.count) map { \(slots) }"
+        let door = hostAddress.map { "ip daddr \($0) " } ?? ""
+        return "\(door)meta l4proto \(transport.rawValue) dnat ip to \(choice):\(targetPort)"
     }
 }

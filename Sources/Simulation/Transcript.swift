@@ -55,6 +55,7 @@ extension World {
         case .container: "container"
         case .networkApplied(let version, _, _): "network \(version)"
         case .unreachable(let nodes): "unreachable \(nodes.sorted())"
+        case .attached(let ids): "attached \(ids.sorted())"
         case .leave: "leave"
         }
     }
@@ -78,6 +79,7 @@ extension World {
         case .toAgent(.nodeUnknown): "node unknown"
         case .request(let number, _, _, _): "request \(number)"
         case .answer(let number, let result): "answer \(number): \(describe(result))"
+        case .ask(let number, let request, _): "ask \(number) \(request)"
         case .refused(let number): "refused \(number)"
         }
     }

@@ -78,7 +78,7 @@ extension World {
         // A call is one stream: it arrives once or never.
         let isCall: Bool
         switch message {
-        case .request, .answer, .refused: isCall = true
+        case .request, .ask, .answer, .refused: isCall = true
         case .raft, .toManager, .toAgent: isCall = false
         }
         let delays = network.delays(

@@ -22,6 +22,7 @@ enum MachineFacts {
         facts.cpuCount = sysconf(Int32(_SC_NPROCESSORS_ONLN))
         facts.memoryBytes = Int64(sysconf(Int32(_SC_PHYS_PAGES))) * Int64(sysconf(Int32(_SC_PAGESIZE)))
         facts.dataDirectory = configuration.dataDirectory
+        facts.namespaceDirectory = configuration.runDirectory + "/network/netns"
         let isUnified = FileManager.default.fileExists(atPath: "/sys/fs/cgroup/cgroup.controllers")
         facts.cgroupVersion = isUnified ? "2" : "1"
         facts.defaultAddress = defaultAddress()

@@ -41,7 +41,8 @@ extension NodeDriver {
                 try await service.remove(id, force: true)
             }
         case .applyNetworking(let networking, let view, let version):
-            wantedNetwork = (networking, view, version)
+            (agentNetwork, wantedAgentVersion) = ((networking, view), version)
+            stepContainers(.occupied(Set(networking.publishedPorts.map(\.key))))
             if !isApplyingNetwork { applyNetwork() }
         case .report: break
         }
@@ -97,9 +98,16 @@ extension NodeDriver {
     }
 
     /// One change of the kernel at a time; what piled up meanwhile goes together, next.
-    private func applyNetwork() {
-        guard let (networking, view, version) = wantedNetwork else { return }
-        wantedNetwork = nil
+    ///
+    /// Not before both halves are known: what one of them does not name yet would be torn down.
+    func applyNetwork() {
+        guard wantedAgentVersion != nil || wantedStandaloneVersion != nil, standalone.isReady,
+            let agentNetwork
+        else { return }
+        let (agentVersion, standaloneVersion) = (wantedAgentVersion, wantedStandaloneVersion)
+        (wantedAgentVersion, wantedStandaloneVersion) = (nil, nil)
+        let (networking, view) = standalone.networking.merged(
+            into: agentNetwork.networking, agentNetwork.view)
         isApplyingNetwork = true
         let generation = self.generation
         Task {
@@ -115,9 +123,15 @@ extension NodeDriver {
             let refused = await self.names.apply(view)
             failures.merge(refused) { first, _ in first }
             self.isApplyingNetwork = false
-            self.step(
-                .agent(.networkApplied(version: version, failures: failures, ports: report.ports)),
-                of: generation)
+            if let agentVersion {
+                self.step(
+                    .agent(.networkApplied(version: agentVersion, failures: failures, ports: report.ports)),
+                    of: generation)
+            }
+            if let standaloneVersion {
+                self.stepContainers(
+                    .networkApplied(version: standaloneVersion, failures: failures, ports: report.ports))
+            }
             if !self.isApplyingNetwork { self.applyNetwork() }
         }
     }

@@ -91,10 +91,11 @@ extension NodeDriver: ControlPlane {
         }
     }
 
-    func publishContainer(_ event: ContainerEvent) {
+    /// - Returns: ends once everybody has been told.
+    func publishContainer(_ event: ContainerEvent) -> Task<Void, Never> {
         let service = self.service
         let hub = self.hub
-        Task {
+        return Task {
             let (id, action, extra): (String, String, [String: String])
             switch event {
             case .started(let container, _): (id, action, extra) = (container, "start", [:])

@@ -49,13 +49,16 @@ extension NodeDriver {
         let store = IdentityStore(directory: paths.certificates)
         guard try store.state() != .locked else {
             isLocked = true
-            logger.warning("this manager is locked; its containers go on, and 'swarm unlock' lets it go on too")
+            logger.warning(
+                "this manager is locked; its containers go on, and 'swarm unlock' lets it go on too")
             return
         }
         try await takeUp(record, try store.load(), unlockKey: nil)
     }
 
-    func takeUp(_ record: NodeRecord, _ identity: NodeIdentity, unlockKey: UnlockKey?) async throws(SwarmError) {
+    func takeUp(_ record: NodeRecord, _ identity: NodeIdentity, unlockKey: UnlockKey?)
+        async throws(SwarmError)
+    {
         var record = record
         followAddress(&record)
         record.incarnation = max(record.incarnation + 1, UInt64(max(0, SystemClock.timestamp().seconds)))
@@ -128,14 +131,15 @@ extension NodeDriver {
             throw error
         }
         swarm = SwarmParts(
-            record: record, identity: identity, unlockKey: unlockKey, log: log, agentState: agentState, peers: peers,
+            record: record, identity: identity, unlockKey: unlockKey, log: log, agentState: agentState,
+            peers: peers,
             gossip: gossip,
             inbox: inbox)
         certificates = CertificateKeeping()
         machine = makeMachine(record)
         step(.recovered(recovered))
         if let held { step(.restored(held)) }
-        step(.agent(.found(try await service.containers())))
+        step(.agent(.found(try await service.containers().filter { $0.request?.standalone == nil })))
         let seeds = record.peers.compactMap { PeerAddress($0.gossipAddress) }
         step(.gossip(.join(seeds: seeds)))
         Task { for await event in stream { self.take(event, of: generation) } }
@@ -207,7 +211,9 @@ extension NodeDriver {
             try await resume(record, identity)
             let response = try await write { .bootstrap(ticket: $0, actions) }
             // Only now: a crash before this leaves a node in no swarm, which is what the client was told.
-            let unlockKey = try machine?.store.cluster?.unlockKey.map { text throws(SwarmError) in try UnlockKey(text) }
+            let unlockKey = try machine?.store.cluster?.unlockKey.map { text throws(SwarmError) in
+                try UnlockKey(text)
+            }
             try IdentityStore(directory: paths.certificates).save(identity, unlockKey: unlockKey)
             swarm?.unlockKey = unlockKey
             try record.save(to: paths.record)
@@ -369,7 +375,7 @@ extension NodeDriver {
         generation += 1
         (machine, self.swarm) = (nil, nil)
         // Its version would be taken for one of the next swarm's.
-        wantedNetwork = nil
+        wantedAgentVersion = nil
         failWaiters()
         swarm.inbox.finish()
         await swarm.gossip.shutdown()
@@ -382,8 +388,12 @@ extension NodeDriver {
     func forgetSwarm() async {
         await suspendSwarm()
         isLocked = false
-        _ = await names.apply(NameSpaceView())
-        _ = await network.apply(DesiredNetworking())
+        // Standalone containers stay, with the networks of this node alone.
+        agentNetwork = (DesiredNetworking(), NameSpaceView())
+        followAttachments()
+        let (networking, view) = standalone.networking.merged(into: DesiredNetworking(), NameSpaceView())
+        _ = await names.apply(view)
+        _ = await network.apply(networking)
         do throws(SwarmError) { try StateDirectory.remove(paths.directory) } catch {
             logger.error("the swarm's state is left behind", metadata: ["error": "\(error)"])
         }

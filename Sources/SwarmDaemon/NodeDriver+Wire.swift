@@ -165,7 +165,7 @@ extension PeerMessage {
     var needsManager: Bool {
         switch self {
         case .raft, .toAgent, .request, .answer, .refused: true
-        case .toManager: false
+        case .toManager, .ask: false
         }
     }
 }

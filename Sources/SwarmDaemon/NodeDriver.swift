@@ -63,8 +63,25 @@ package actor NodeDriver {
 
     var operations: [@Sendable () async -> Void] = []
     var runningOperations = 0
-    var wantedNetwork: (DesiredNetworking, NameSpaceView, version: UInt64)?
+    /// What the agent last wanted, and which version of it is not in the kernel yet. Nil until a swarm's agent knows
+    /// what it wants: until then the kernel stays as it was found.
+    var agentNetwork: (networking: DesiredNetworking, view: NameSpaceView)?
+    var wantedAgentVersion: UInt64?
+    var wantedStandaloneVersion: UInt64?
     var isApplyingNetwork = false
+
+    // Containers that are no tasks
+    var standalone = StandaloneMachine(subnet: AgentFacts.defaultLocalSubnet)
+    var standaloneTimer: Task<Void, Never>?
+    var standaloneWaiters: [UInt64: CheckedContinuation<SwarmError?, Never>] = [:]
+    var nextStandaloneTicket: UInt64 = 0
+    /// Names of containers that are being created.
+    var reservedNames: Set<String> = []
+    /// What is to be written to containers' records, the newest alone.
+    var pendingSaves: [String: StandaloneContainer] = [:]
+    var isSaving = false
+    var knownAttachments: [ContainerAttachment]?
+    var servingAttachments: Set<ObjectID> = []
 
     init(
         configuration: DaemonConfiguration, facts: NodeFacts, service: ContainerdRuntimeService,
@@ -81,6 +98,9 @@ package actor NodeDriver {
         // Listens before it looks: what happens in between is not lost, and what is told twice changes nothing.
         let events = await service.events()
         try await takeUp()
+        // In no swarm there is no agent to wait for; a locked one's tasks go on as they are.
+        if machine == nil && !isLocked { agentNetwork = (DesiredNetworking(), NameSpaceView()) }
+        try await takeUpContainers()
         Task { for await event in events { self.observe(event) } }
         Task {
             while !Task.isCancelled {
@@ -99,8 +119,14 @@ package actor NodeDriver {
     }
 
     private func observe(_ event: ContainerEvent) {
-        publishContainer(event)
+        let published = publishContainer(event)
         step(.agent(.container(event)))
+        guard case .exited(let id, let code, _, let time) = event else { return }
+        Task {
+            // One that removes itself has no name any more afterwards.
+            await published.value
+            self.stepContainers(.exited(containerID: id, code: code, at: time))
+        }
     }
 
     /// The log can no longer be trusted to keep what was acknowledged: stopping is the only safe thing.
@@ -128,6 +154,7 @@ package actor NodeDriver {
         for effect in effects { perform(effect) }
         if let held { swarm?.agentState.save(held) }
         noticeRole()
+        followAttachments()
         for (key, watcher) in watchers where watcher.until(machine) {
             watchers[key] = nil
             watcher.1.resume(returning: true)
@@ -212,7 +239,9 @@ package actor NodeDriver {
 
     /// Changes through this node; a follower hands them to the leader.
     func write(_ event: (UInt64) -> NodeEvent) async throws(SwarmError) -> ControlResponse {
-        guard machine != nil else { throw SwarmError(.unavailable, isLocked ? SwarmText.locked : SwarmText.notManager) }
+        guard machine != nil else {
+            throw SwarmError(.unavailable, isLocked ? SwarmText.locked : SwarmText.notManager)
+        }
         if let diskTrouble {
             throw SwarmError(
                 .resourceExhausted,
@@ -231,7 +260,9 @@ package actor NodeDriver {
 
     /// All objects at a moment not before this call.
     package func read() async throws(SwarmError) -> ObjectStore {
-        guard let machine else { throw SwarmError(.unavailable, isLocked ? SwarmText.locked : SwarmText.notManager) }
+        guard let machine else {
+            throw SwarmError(.unavailable, isLocked ? SwarmText.locked : SwarmText.notManager)
+        }
         guard machine.isManager else {
             let isPromised = machine.store.nodes[machine.nodeID]?.spec.role == "manager"
             let isCertified = swarm?.identity.principal.role == .manager

@@ -194,11 +194,24 @@ extension SwarmTask {
     package var displayName: String {
         // Slots of jobs count from 0.
         let service = serviceName ?? serviceID ?? "task"
+        if isAttachment { return service }
         if let slot, slot > 0 || jobIteration != nil { return "\(service).\(slot)" }
         return "\(service).\(nodeID ?? "")"
     }
     /// `web.1.<task id>`.
-    package var containerName: String { "\(displayName).\(id)" }
+    package var containerName: String { isAttachment ? displayName : "\(displayName).\(id)" }
+}
+
+/// What an attachment's options say.
+package enum AttachmentOption {
+    /// `--ip`: the address that it must have.
+    package static let address = "com.swarmd.address"
+}
+
+extension SwarmTask {
+    /// Whether it is no more than the address of a standalone container on one network.
+    package var isAttachment: Bool { spec.networkAttachmentSpec != nil }
+    package var attachedContainerID: String? { spec.networkAttachmentSpec?.containerID }
 }
 
 extension SwarmTask {

@@ -23,6 +23,15 @@ package enum ControlRequest: Sendable, Equatable {
     case removeNode(id: ObjectID, force: Bool)
     /// A node whose join token has been checked; asking twice changes nothing.
     case joinSwarm(NodeJoin)
+    /// For a standalone container of that node; asking twice changes nothing.
+    case attachment(nodeID: ObjectID, AttachmentRequest)
+}
+
+/// What a node asks for its own standalone containers; any node may, and for no other.
+package enum AttachmentRequest: Sendable, Equatable {
+    /// Answered with the attachment's identifier; the address comes with the node's assignment.
+    case attach(containerID: String, AttachmentWish)
+    case detach(attachment: ObjectID)
 }
 
 /// What a joining node says of itself, and the role that its token gives it.
@@ -106,7 +115,8 @@ package struct SwarmRotation: Sendable, Equatable {
     package var freshUnlockKey: String
 
     package init(
-        workerToken: Bool = false, managerToken: Bool = false, unlockKey: Bool = false, freshUnlockKey: String = ""
+        workerToken: Bool = false, managerToken: Bool = false, unlockKey: Bool = false,
+        freshUnlockKey: String = ""
     ) {
         (self.workerToken, self.managerToken) = (workerToken, managerToken)
         (self.unlockKey, self.freshUnlockKey) = (unlockKey, freshUnlockKey)
@@ -166,6 +176,8 @@ package struct NodeFacts: Sendable, Equatable {
     package var cpuCount = 0
     package var memoryBytes: Int64 = 0
     package var dataDirectory = ""
+    /// Where containers' network namespaces are, each under its container's identifier.
+    package var namespaceDirectory = ""
     package var cgroupVersion = "1"
     package var containerdVersion = ""
     package var runcVersion = ""
@@ -200,4 +212,28 @@ package protocol ControlPlane: Sendable {
     func publish(_ event: SwarmEvent) async
     /// The container that runs `taskID` on this node, if any.
     func containerID(ofTask taskID: ObjectID) async -> String?
+
+    // MARK: Containers that are no tasks, and networks of this node alone
+
+    /// - Throws: `.conflict` when the name is taken; whatever the runtime refuses.
+    func createContainer(_ request: ContainerRequest) async throws(SwarmError)
+    /// Returns once it runs, with its networks.
+    func startContainer(_ id: String) async throws(SwarmError)
+    /// Returns once it has ended; its restart rule does not count until it is started again.
+    func stopContainer(_ id: String, gracePeriod: Duration?) async throws(SwarmError)
+    func restartContainer(_ id: String, gracePeriod: Duration?) async throws(SwarmError)
+    func killContainer(_ id: String, signal: String) async throws(SwarmError)
+    func removeContainer(_ id: String, force: Bool, keepsVolumes: Bool) async throws(SwarmError)
+    func renameContainer(_ id: String, to name: String) async throws(SwarmError)
+    func setRestartRule(_ id: String, _ rule: RestartRule) async throws(SwarmError)
+    func connectContainer(_ id: String, _ endpoint: StandaloneEndpoint) async throws(SwarmError)
+    func disconnectContainer(_ id: String, network: String, force: Bool) async throws(SwarmError)
+    /// Those of this node alone, the predefined `bridge` first.
+    func localNetworks() async -> [LocalNetwork]
+    /// - Parameter asked: its subnet and gateway count only where `hasSubnet` says so.
+    func createLocalNetwork(_ asked: LocalNetwork, hasSubnet: Bool) async throws(SwarmError) -> String
+    /// - Throws: `.permissionDenied` while a container is on it.
+    func removeLocalNetwork(_ id: String) async throws(SwarmError)
+    /// Whether it waits for its restart rule to start it again.
+    func isRestarting(_ id: String) async -> Bool
 }

@@ -85,6 +85,8 @@ package enum PeerMessage: Sendable, Equatable {
     case toAgent(DispatchMessage)
     /// A client's request on its way to the leader; only that leadership may carry it out.
     case request(number: UInt64, ControlRequest, freshTokens: JoinTokens?, leader: LeaderClaim)
+    /// What any node may ask, for itself; answered like a request.
+    case ask(number: UInt64, AttachmentRequest, leader: LeaderClaim)
     case answer(number: UInt64, Result<ControlResponse, SwarmError>)
     /// Not carried out, and never will be.
     case refused(number: UInt64)

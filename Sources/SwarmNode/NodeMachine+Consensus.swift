@@ -113,7 +113,8 @@ extension NodeMachine {
         let text: String
         switch reason {
         case .lostLeadership: return lose(lost)
-        case .logFull: text = "the manager's log is full: free space on its disk, or wait for its next snapshot"
+        case .logFull:
+            text = "the manager's log is full: free space on its disk, or wait for its next snapshot"
         case .notLeader, .busy, .changeInProgress, .invalidConfiguration, .catchUpTimedOut, .timedOut:
             // Certainly not in the log: another leader, or this one in a moment, may carry it out.
             text = "leadership is being handed over; try again"
@@ -223,7 +224,8 @@ extension NodeMachine {
         let managers = managerIDs
         if affected.isReshaped { manager?.dispatcher.servicesChanged() }
         let messages = manager?.dispatcher.storeChanged(
-            store, managers: managers, nodes: affected.all ? nil : affected.nodes, services: affected.services, at: now)
+            store, managers: managers, nodes: affected.all ? nil : affected.nodes,
+            services: affected.services, at: now)
         return messages.map { post($0) } ?? []
     }
 
@@ -300,13 +302,16 @@ private struct AffectedNodes {
 
     private mutating func add(_ task: SwarmTask, _ later: SwarmTask?) {
         nodes.formUnion([task.nodeID, later?.nodeID].compactMap(\.self))
+        // A standalone container is to be found by everybody on its network.
+        if task.isAttachment { (isReshaped, all) = (true, true) }
         guard let service = task.serviceID else { return }
         let endpoints = [task, later].map { task in task.flatMap { TaskEndpoint(seenFromAfar: $0, on: nil) } }
         if endpoints[0] != endpoints[1] { services.insert(service) }
     }
 
     private mutating func add(_ before: Node, _ after: Node, _ store: ObjectStore) {
-        let isOtherManager = before.managerStatus != after.managerStatus || before.spec.role != after.spec.role
+        let isOtherManager =
+            before.managerStatus != after.managerStatus || before.spec.role != after.spec.role
         if isOtherManager { all = true }
         // A node that goes down takes its tasks out of every balancer.
         let isDown = [before, after].map { $0.status.state == "down" }

@@ -91,8 +91,13 @@ extension NodeMachine {
                 nextForward += 1
                 forwarded[number] = ForwardedRequest(
                     pending: pending, leader: leader, failsAt: now + Self.requestTimeout)
-                effects += post(
-                    .request(number: number, request, freshTokens: tokens, leader: leader), to: leader.nodeID)
+                let message: PeerMessage =
+                    if case .attachment(_, let own) = request {
+                        .ask(number: number, own, leader: leader)
+                    } else {
+                        .request(number: number, request, freshTokens: tokens, leader: leader)
+                    }
+                effects += post(message, to: leader.nodeID)
             }
         }
         waiting = kept

@@ -134,7 +134,9 @@ package struct NodeMachine: Sendable {
     /// By node, statuses of others' tasks that this leader refused.
     package var refusedStatuses: [ObjectID: Int] { manager?.dispatcher.refusedStatuses ?? [:] }
     /// Writes of this leader that are not agreed on yet, and the store that its next one would be made from.
-    package var ahead: (writes: Int, store: ObjectStore)? { manager.map { ($0.pipeline.count, $0.pipeline.store) } }
+    package var ahead: (writes: Int, store: ObjectStore)? {
+        manager.map { ($0.pipeline.count, $0.pipeline.store) }
+    }
     /// The state of consensus in a line, for transcripts.
     package var consensusSummary: String {
         let members = raft.membership
@@ -297,6 +299,12 @@ package struct NodeMachine: Sendable {
                 return post(.refused(number: number), to: source)
             }
             return enqueue(.peer(source, number: number), .request(request, tokens), at: now)
+        case .ask(let number, let request, let claim):
+            guard let manager, manager.claim == claim, waiting.count < Self.maximumWaitingRequests,
+                store.nodes[source] != nil
+            else { return post(.refused(number: number), to: source) }
+            let own = ControlRequest.attachment(nodeID: source, request)
+            return enqueue(.peer(source, number: number), .request(own, nil), at: now)
         case .answer(let number, let result): return answered(number, result, by: source)
         case .refused(let number): return refused(number, by: source, at: now)
         }

@@ -50,6 +50,25 @@ extension WireWriter {
             text(join.availability)
             text(join.address)
             try object(join.description)
+        case .attachment(let nodeID, let request):
+            byte(18)
+            text(nodeID)
+            attachmentRequest(request)
+        }
+    }
+
+    mutating func attachmentRequest(_ request: AttachmentRequest) {
+        switch request {
+        case .attach(let containerID, let wish):
+            byte(1)
+            text(containerID)
+            text(wish.network)
+            text(wish.containerName)
+            texts(wish.aliases)
+            text(wish.address?.description ?? "")
+        case .detach(let attachment):
+            byte(2)
+            text(attachment)
         }
     }
 
@@ -93,7 +112,8 @@ extension WireReader {
         case 3:
             let version = try number()
             let rotation = SwarmRotation(
-                workerToken: try flag(), managerToken: try flag(), unlockKey: try flag(), freshUnlockKey: try text())
+                workerToken: try flag(), managerToken: try flag(), unlockKey: try flag(),
+                freshUnlockKey: try text())
             return .updateSwarm(version: version, try object(ClusterSpec.self), rotation)
         case 4:
             let registryAuth = try optionalText()
@@ -122,7 +142,22 @@ extension WireReader {
                 NodeJoin(
                     nodeID: nodeID, role: role, availability: availability,
                     description: try object(NodeDescription.self), address: address))
+        case 18: return .attachment(nodeID: try text(), try attachmentRequest())
         case let other: throw damaged("request \(other) is not known")
+        }
+    }
+
+    mutating func attachmentRequest() throws(SwarmError) -> AttachmentRequest {
+        switch try byte() {
+        case 1:
+            let (containerID, network, name) = (try text(), try text(), try text())
+            let (aliases, address) = (try texts(), try text())
+            return .attach(
+                containerID: containerID,
+                AttachmentWish(
+                    network: network, containerName: name, aliases: aliases, address: IPv4Address(address)))
+        case 2: return .detach(attachment: try text())
+        case let other: throw damaged("request \(other) for an attachment is not known")
         }
     }
 

@@ -9,7 +9,7 @@ package enum PeerMessageCodec {
     package static let version: UInt8 = 1
 
     package enum Kind: UInt8, Sendable, CaseIterable {
-        case raft = 1, toManager = 2, toAgent = 3, request = 4, answer = 5, refused = 6
+        case raft = 1, toManager = 2, toAgent = 3, request = 4, answer = 5, refused = 6, ask = 7
     }
 
     package static func encode(_ message: PeerMessage) throws(SwarmError) -> [UInt8] {
@@ -30,6 +30,10 @@ package enum PeerMessageCodec {
                 writer.text(tokens.manager)
             }
             try writer.controlRequest(request)
+        case .ask(let number, let request, let leader):
+            writer.number(number)
+            writer.leaderClaim(leader)
+            writer.attachmentRequest(request)
         case .answer(let number, let result):
             writer.number(number)
             writer.flag((try? result.get()) != nil)
@@ -71,6 +75,10 @@ package enum PeerMessageCodec {
                 JoinTokens(worker: try reader.text(), manager: try reader.text())
             }
             return .request(number: number, try reader.controlRequest(), freshTokens: tokens, leader: leader)
+        case .ask:
+            let number = try reader.number()
+            let leader = try reader.leaderClaim()
+            return .ask(number: number, try reader.attachmentRequest(), leader: leader)
         case .answer:
             let number = try reader.number()
             return .answer(
@@ -88,6 +96,7 @@ extension PeerMessageCodec.Kind {
         case .toManager: self = .toManager
         case .toAgent: self = .toAgent
         case .request: self = .request
+        case .ask: self = .ask
         case .answer: self = .answer
         case .refused: self = .refused
         }

@@ -131,7 +131,7 @@ package final class PeerTransport: Sendable {
         let delivery: OutgoingQueue.Delivery
         switch message {
         case .raft, .toManager, .toAgent: delivery = .newestWins
-        case .request, .answer, .refused: delivery = .once
+        case .request, .ask, .answer, .refused: delivery = .once
         }
         do throws(SwarmError) {
             let bytes = try PeerMessageCodec.encode(message)

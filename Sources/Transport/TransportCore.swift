@@ -214,7 +214,7 @@ final class TransportCore {
     func message(_ bytes: [UInt8], on connection: PeerConnection) throws(SwarmError) {
         guard let principal = connection.principal else { return }
         let kind = try PeerMessageCodec.kind(of: bytes)
-        guard kind == .toManager || principal.role == .manager else {
+        guard kind == .toManager || kind == .ask || principal.role == .manager else {
             violated(
                 connection, "\(kind)",
                 "\(principal) sent a message of kind \(kind), which only managers may send")

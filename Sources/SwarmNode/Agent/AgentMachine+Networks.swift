@@ -15,7 +15,9 @@ extension AgentMachine {
         guard localAddresses[containerID] == nil, usesLocalNetwork(task) else { return }
         let taken = Set(localAddresses.values)
         let first = facts.localSubnet.network.advanced(by: 2)
-        let last = facts.localSubnet.broadcast.advanced(by: -1)
+        // Standalone containers have the upper half.
+        let half = Int(facts.localSubnet.broadcast.value - facts.localSubnet.network.value) / 2
+        let last = facts.localSubnet.network.advanced(by: half - 1)
         let start = taken.max().map { $0.advanced(by: 1) } ?? first
         let candidates = [start...last, first...last].lazy.filter { $0.lowerBound <= $0.upperBound }
         for range in candidates {
@@ -53,13 +55,34 @@ extension AgentMachine {
             else { continue }
             endpoints[service, default: []].append(TaskEndpoint(task, containerID: machine.containerID))
         }
+        // Standalone containers of this node, each under its own attachment's identifier.
+        for id in attached.sorted() {
+            guard let task = attachments[id] else { continue }
+            endpoints[id] = [TaskEndpoint(task, containerID: task.attachedContainerID ?? "")]
+        }
         return endpoints
+    }
+
+    /// The addresses that managers have given standalone containers of this node; nil while no manager has told.
+    package var containerAttachments: [ContainerAttachment]? {
+        guard assignment != nil else { return nil }
+        return attachments.keys.sorted().compactMap { id in
+            guard let task = attachments[id], let containerID = task.attachedContainerID,
+                let attachment = task.networksAttachments?.first, let address = attachment.addresses?.first
+            else { return nil }
+            return ContainerAttachment(
+                id: id, containerID: containerID, networkID: attachment.network.id,
+                networkName: attachment.network.spec.name,
+                isInternal: attachment.network.spec.isInternal == true,
+                address: address)
+        }
     }
 
     /// The endpoints on other nodes that take traffic: a node that gossip holds for dead gets none.
     private func serving(_ service: ServiceEndpoints) -> [TaskEndpoint] {
         service.endpoints.filter { endpoint in
-            endpoint.isServing && endpoint.nodeID != assignment?.nodeID && !unreachable.contains(endpoint.nodeID)
+            endpoint.isServing && endpoint.nodeID != assignment?.nodeID
+                && !unreachable.contains(endpoint.nodeID)
         }
     }
 
@@ -74,7 +97,8 @@ extension AgentMachine {
             guard let subnet = network.subnet, let gateway = network.gateway else { continue }
             let isIngress = network.spec.ingress == true
             networks[network.id] = DesiredNetwork(
-                id: network.id, name: network.spec.name, subnet: subnet, gateway: gateway, mtu: mtu(of: network),
+                id: network.id, name: network.spec.name, subnet: subnet, gateway: gateway,
+                mtu: mtu(of: network),
                 vni: network.vni, isInternal: network.spec.isInternal == true, isIngress: isIngress,
                 nodeAddress: isIngress ? subnet.broadcast.advanced(by: -1) : nil,
                 services: isIngress ? [] : virtualServices(on: network.id, assignment, local),
@@ -112,7 +136,9 @@ extension AgentMachine {
         for service in assignment.services {
             for endpoint in service.endpoints where endpoint.nodeID != assignment.nodeID {
                 guard let node = dataPathAddress(endpoint) else { continue }
-                for (network, address) in endpoint.addresses { remotes[network, default: [:]][address] = node }
+                for (network, address) in endpoint.addresses {
+                    remotes[network, default: [:]][address] = node
+                }
             }
         }
         return remotes
@@ -232,7 +258,7 @@ extension AgentMachine {
                     name: service.name, aliases: service.aliases[network.id] ?? [],
                     virtualIP: service.isRoundRobin ? nil : service.virtualIPs[network.id],
                     endpoints: ((local[service.id] ?? []) + serving(service)).compactMap {
-                        $0.record(on: network.id)
+                        $0.record(on: network.id, isAttachment: $0.taskID == service.id)
                     })
             }
             zones[network.id] = NetworkZone(
@@ -259,10 +285,11 @@ extension AgentMachine {
 
 extension TaskEndpoint {
     /// The endpoint's names on one network; nil when it has no address there.
-    func record(on network: ObjectID) -> EndpointRecord? {
+    func record(on network: ObjectID, isAttachment: Bool) -> EndpointRecord? {
         guard let address = addresses[network] else { return nil }
         return EndpointRecord(
-            address: address, taskName: taskName, containerName: "\(taskName).\(taskID)",
+            address: address, taskName: taskName,
+            containerName: isAttachment ? taskName : "\(taskName).\(taskID)",
             containerID: containerID,
             aliases: hostname.isEmpty ? [] : [hostname])
     }

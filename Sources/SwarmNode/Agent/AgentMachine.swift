@@ -51,6 +51,8 @@ package enum AgentEvent: Sendable {
     case unreachable(Set<ObjectID>)
     /// The data-path addresses of all other members that gossip knows, dead ones included: they may come back.
     case peers([ObjectID: IPv4Address])
+    /// The attachments whose containers are on their networks by now.
+    case attached(Set<ObjectID>)
     case leave
 }
 
@@ -59,6 +61,10 @@ package struct AgentMachine: Sendable {
     package internal(set) var assignment: Assignment?
     var machines: [ObjectID: TaskMachine] = [:]
     var tasks: [ObjectID: SwarmTask] = [:]
+    /// Tasks that are only an address of a standalone container; the container itself is none of this machine's.
+    var attachments: [ObjectID: SwarmTask] = [:]
+    /// Those of them whose container is on the network.
+    var attached: Set<ObjectID> = [] { didSet { if attached != oldValue { isNetworkStale = true } } }
     var taskIDsByContainer: [String: ObjectID] = [:]
     /// Addresses on the node-local network, by container.
     var localAddresses: [String: IPv4Address] = [:]
@@ -113,12 +119,16 @@ package struct AgentMachine: Sendable {
         case .restored(let assignment):
             guard self.assignment == nil, !isLeaving else { return [] }
             (self.assignment, isProvisional) = (assignment, true)
+            noteAttachments(assignment)
             effects += resume(at: time)
         case .assigned(let assignment):
             guard !isLeaving else { return [] }
             let old = self.assignment
-            if old?.networks != assignment.networks || old?.services != assignment.services { isNetworkStale = true }
+            if old?.networks != assignment.networks || old?.services != assignment.services {
+                isNetworkStale = true
+            }
             self.assignment = assignment
+            noteAttachments(assignment)
             isProvisional = false
             if found != nil { effects += reconcile(at: time) }
         case .task(let id, let taskEvent): effects += step(id, at: time) { $0.receive(taskEvent, at: time) }
@@ -127,6 +137,7 @@ package struct AgentMachine: Sendable {
             effects += networkApplied(version, failures: failures, ports: ports, at: time)
         case .unreachable(let nodes): unreachable = nodes
         case .peers(let addresses): peers = addresses
+        case .attached(let ids): attached = ids
         case .leave:
             isLeaving = true
             for id in machines.keys.sorted() { effects += step(id, at: time) { $0.remove(at: time) } }
@@ -148,7 +159,7 @@ package struct AgentMachine: Sendable {
         guard let assignment else { return [] }
         var effects: [AgentEffect] = []
         let listed = Dictionary(assignment.tasks.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
-        for task in assignment.tasks {
+        for task in assignment.tasks where !task.isAttachment {
             tasks[task.id] = task
             if machines[task.id] == nil { effects += adopt(task, at: time) }
             effects += step(task.id, at: time) { $0.receive(.desired(task.desiredState), at: time) }
@@ -162,6 +173,13 @@ package struct AgentMachine: Sendable {
         }
         found = [:]
         return effects
+    }
+
+    private mutating func noteAttachments(_ assignment: Assignment) {
+        let own = assignment.tasks.filter {
+            $0.isAttachment && !$0.status.state.isTerminal && $0.desiredState <= .running
+        }
+        attachments = Dictionary(own.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
     }
 
     /// Goes on with what runs, on the word that managers gave before the restart.
@@ -346,6 +364,18 @@ package struct AgentMachine: Sendable {
             changed[id] = machine.status
             reported[id] = machine.status
         }
+        for id in attached.sorted() {
+            guard let task = attachments[id], task.status.state < .running, reported[id] == nil else {
+                continue
+            }
+            var status = task.status
+            (status.state, status.message) = (.running, "started")
+            status.containerStatus = ContainerStatus(
+                containerID: task.attachedContainerID ?? "", pid: 0, exitCode: 0)
+            changed[id] = status
+            reported[id] = status
+        }
+        for id in reported.keys where machines[id] == nil && attachments[id] == nil { reported[id] = nil }
         if !changed.isEmpty { effects.append(.report(changed)) }
         guard assignment != nil, found != nil else { return effects }
         let mustApply = waiting.contains { $0.version > networkVersion }
@@ -364,6 +394,8 @@ package struct AgentMachine: Sendable {
 
 /// Facts of this node that tasks depend on.
 package struct AgentFacts: Sendable {
+    /// Docker's own for `bridge`: 172.17.0.0/16.
+    package static let defaultLocalSubnet = IPv4Subnet(IPv4Address(0xAC11_0000), prefixLength: 16)
     package var hostname: String
     package var ingressAddress: IPv4Address?
     package var localSubnet: IPv4Subnet
@@ -379,8 +411,9 @@ package struct AgentFacts: Sendable {
 
     package init(
         hostname: String, ingressAddress: IPv4Address? = nil,
-        localSubnet: IPv4Subnet = IPv4Subnet(IPv4Address(0xAC11_0000), prefixLength: 16),
-        namespaceDirectory: String, mtu: Int = 1450, dataPathAddress: IPv4Address? = nil, dataPathPort: UInt16 = 4789
+        localSubnet: IPv4Subnet = AgentFacts.defaultLocalSubnet,
+        namespaceDirectory: String, mtu: Int = 1450, dataPathAddress: IPv4Address? = nil,
+        dataPathPort: UInt16 = 4789
     ) {
         (self.dataPathAddress, self.dataPathPort) = (dataPathAddress, dataPathPort)
         (self.hostname, self.ingressAddress, self.localSubnet) = (hostname, ingressAddress, localSubnet)

@@ -29,7 +29,8 @@ package struct RequestHandler {
         switch request {
         case .initializeSwarm, .leaveSwarm:
             throw SwarmError(.internal, "swarm init and leave are carried out by the node itself")
-        case .updateSwarm(let version, let spec, let rotation): return try updateSwarm(version, spec, rotation)
+        case .updateSwarm(let version, let spec, let rotation):
+            return try updateSwarm(version, spec, rotation)
         case .createService(let spec, let auth): return try createService(spec, auth, using: &generator)
         case .updateService(let id, let version, let spec, let options):
             return try updateService(id, version, spec, options)
@@ -43,6 +44,7 @@ package struct RequestHandler {
         case .updateNode(let id, let version, let spec): return try updateNode(id, version, spec)
         case .removeNode(let id, let force): return try removeNode(id, force: force)
         case .joinSwarm(let join): return try joinSwarm(join)
+        case .attachment(let nodeID, let request): return try attachment(nodeID, request, using: &generator)
         }
     }
 
@@ -75,7 +77,8 @@ package struct RequestHandler {
         if let fresh = freshTokens, let current = cluster.joinTokens {
             cluster.joinTokens = JoinTokens(
                 worker: rotation.workerToken ? Self.rotated(current.worker, fresh.worker) : current.worker,
-                manager: rotation.managerToken ? Self.rotated(current.manager, fresh.manager) : current.manager)
+                manager: rotation.managerToken
+                    ? Self.rotated(current.manager, fresh.manager) : current.manager)
         }
         if spec.encryptionConfig?.autoLockManagers == true {
             if cluster.unlockKey == nil || rotation.unlockKey { cluster.unlockKey = rotation.freshUnlockKey }
