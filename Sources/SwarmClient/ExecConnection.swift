@@ -15,13 +15,13 @@ package struct ExecConnection: Sendable {
     /// Sends the request, then runs `body` with what follows the answer's head.
     /// - Throws: what the engine answered when it did not hand the connection over.
     package static func start<Result: Sendable>(
-        _ path: String, of client: EngineClient, body: some Encodable & Sendable,
+        _ path: String, _ query: Query = [:], of client: EngineClient, body: some Encodable & Sendable,
         _ use: @Sendable (RawStream) async throws -> Result
     ) async throws -> Result {
         let channel = try await connect(client.host)
         let payload = try EngineClient.encode(body)
         let head = """
-            POST \(PercentCoding.encode(path, keeping: "/")) HTTP/1.1\r
+            POST \(PercentCoding.encode(path, keeping: "/"))\(query.text) HTTP/1.1\r
             Host: \(client.host.name)\r
             User-Agent: swarmctl\r
             Content-Type: application/json\r
@@ -48,7 +48,8 @@ package struct ExecConnection: Sendable {
                 if let security, case .tcp(let name, _) = host.transport {
                     // Addresses are checked against the certificate without being sent as a name (RFC 6066, section 3).
                     let isName = (try? SocketAddress(ipAddress: name, port: 0)) == nil
-                    let handler = try NIOSSLClientHandler(context: security, serverHostname: isName ? name : nil)
+                    let handler = try NIOSSLClientHandler(
+                        context: security, serverHostname: isName ? name : nil)
                     try channel.pipeline.syncOperations.addHandler(handler)
                 }
                 return try Channel(

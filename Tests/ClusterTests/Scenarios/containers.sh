@@ -90,8 +90,8 @@ is "in and out of a container that does not run" copied "$(cat /tmp/back.$$)"
 refused 'Could not find the file /nope in container' one cp still:/nope /tmp/
 one rm still >/dev/null
 rm -rf /tmp/cp.$$ /tmp/tree.$$ /tmp/back.$$
-one top web | grep -q httpd || fail "top does not show the process"
-one system df | grep -q '^Containers' || fail "system df"
+grep -q httpd <<<"$(one top web)" || fail "top does not show the process"
+grep -q '^Containers' <<<"$(one system df)" || fail "system df"
 before=$(date +%s)
 one run --rm --name seen busybox:latest true
 happened=$(one events --since "$before" --until "$(($(date +%s) + 1))" --filter container=seen --format '{{.Action}}' | xargs)

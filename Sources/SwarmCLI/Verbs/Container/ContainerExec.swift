@@ -58,7 +58,7 @@ extension ContainerVerbs {
         let terminal = wantsTerminal && isInteractive ? TerminalMode.raw() : nil
         defer { terminal?.restore() }
         try await ExecConnection.start("/exec/\(id)/start", of: client, body: start) { stream in
-            let follower = wantsTerminal ? followSize(ofExec: id, client, console) : nil
+            let follower = wantsTerminal ? followSize("/exec/\(id)/resize", client, console) : nil
             defer { follower?.cancel() }
             try await exchange(stream, console, isRaw: wantsTerminal, sendsInput: isInteractive)
         }
@@ -85,8 +85,8 @@ extension ContainerVerbs {
     private static let sizePollMilliseconds: Int64 = 250
 
     /// Tells the engine whenever the terminal's size has changed.
-    private static func followSize(
-        ofExec id: String, _ client: EngineClient, _ console: Console
+    static func followSize(
+        _ path: String, _ client: EngineClient, _ console: Console
     ) -> Task<Void, any Error> {
         Task {
             var known = console.size()
@@ -95,13 +95,12 @@ extension ContainerVerbs {
                 guard let size = console.size(), size != known else { continue }
                 known = size
                 // An engine that cannot resize still runs the command.
-                _ = try? await client.bytes(
-                    .post, "/exec/\(id)/resize", ["h": String(size[0]), "w": String(size[1])])
+                _ = try? await client.bytes(.post, path, ["h": String(size[0]), "w": String(size[1])])
             }
         }
     }
 
-    private static func exchange(
+    static func exchange(
         _ stream: RawStream, _ console: Console, isRaw: Bool, sendsInput: Bool
     ) async throws {
         var stream = stream

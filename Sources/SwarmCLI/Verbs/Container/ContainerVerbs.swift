@@ -4,7 +4,13 @@ import SwarmModel
 
 /// `swarmctl container …`, `ps`, `logs` and `exec`.
 enum ContainerVerbs {
-    static let command = Command("container", "Manage containers", children: [exec, inspect, list, logs])
+    static let command = Command(
+        "container", "Manage containers",
+        children: [
+            attach, create, exec, inspect, kill, list, logs, pause, remove, rename, restart, run, start, stop,
+            top, unpause,
+            wait,
+        ])
 
     static let list = Command(
         "ls", "List containers",

@@ -5,7 +5,7 @@ import SwarmModel
 /// `swarmctl network …`.
 enum NetworkVerbs {
     static let command = Command(
-        "network", "Manage networks", children: [create, inspect, list, prune, remove])
+        "network", "Manage networks", children: [connect, create, disconnect, inspect, list, prune, remove])
 
     static let create = Command(
         "create", "Create a network", usage: "[OPTIONS] NETWORK", arguments: .exactly(1),
@@ -233,5 +233,43 @@ package enum NetworkOptions {
 
     static func labels(_ labels: [String: String]?) -> String {
         (labels ?? [:]).sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: ",")
+    }
+}
+
+/// `swarmctl network connect` and `disconnect`.
+extension NetworkVerbs {
+    private struct Connection: Encodable, Sendable {
+        struct Endpoint: Encodable, Sendable {
+            struct Addresses: Encodable, Sendable { var IPv4Address: String }
+            var Aliases: [String]
+            var IPAMConfig: Addresses?
+        }
+        var Container: String
+        var EndpointConfig: Endpoint?
+        var Force: Bool?
+    }
+
+    static let connect = Command(
+        "connect", "Connect a container to a network", usage: "[OPTIONS] NETWORK CONTAINER",
+        arguments: .exactly(2),
+        flags: [
+            Flag("alias", .list(), "Add network-scoped alias for the container"),
+            Flag("ip", .string, "IPv4 address (e.g., \"172.30.100.104\")"),
+        ]
+    ) { invocation in
+        let address = invocation.flag("ip").map { Connection.Endpoint.Addresses(IPv4Address: $0) }
+        let body = Connection(
+            Container: invocation.arguments[1],
+            EndpointConfig: .init(Aliases: invocation.list("alias"), IPAMConfig: address))
+        _ = try await invocation.client.post("/networks/\(invocation.arguments[0])/connect", body: body)
+    }
+
+    static let disconnect = Command(
+        "disconnect", "Disconnect a container from a network", usage: "[OPTIONS] NETWORK CONTAINER",
+        arguments: .exactly(2),
+        flags: [Flag("force", short: "f", .bool, "Force the container to disconnect from a network")]
+    ) { invocation in
+        let body = Connection(Container: invocation.arguments[1], Force: invocation.isOn("force"))
+        _ = try await invocation.client.post("/networks/\(invocation.arguments[0])/disconnect", body: body)
     }
 }
