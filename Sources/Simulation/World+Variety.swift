@@ -107,7 +107,13 @@ extension World {
         checker.leaving.insert(nodes[node].id)
         nodes[node].hasLeft = true
         try step(node, .leave)
-        schedule(.gone(node: node), after: 2_000_000_000)
+        schedule(.gone(node: node, at: now + Self.farewellNanosecondsMax), after: 2_000_000_000)
+    }
+
+    /// As the daemon does it: not before nobody needs its vote, if that is soon.
+    mutating func go(_ node: Int, at end: Int64) {
+        guard now < end, nodes[node].machine?.mayGo == false else { return crash(node) }
+        schedule(.gone(node: node, at: end), after: 200_000_000)
     }
 
     /// Somebody removes what is left of nodes that left.

@@ -75,7 +75,7 @@ package struct World {
         case join(node: Int)
         case finish(node: Int, container: String)
         case leave(node: Int)
-        case gone(node: Int)
+        case gone(node: Int, at: Int64)
     }
 
     /// The transcript keeps so many lines.
@@ -84,6 +84,8 @@ package struct World {
     static let restNanoseconds: Int64 = 3_000_000_000
     /// So often something may be written after everything looked well.
     static let restsMax = 3
+    /// A node that leaves waits so long at most until it may go.
+    static let farewellNanosecondsMax: Int64 = 7_000_000_000
     /// A crash loses what changed in the assignment so shortly before.
     static let assignmentWriteNanoseconds: Int64 = 100_000_000
 
@@ -255,7 +257,7 @@ package struct World {
         case .join(let node): join(node)
         case .finish(let node, let container): endContainer(container, on: node, code: 0)
         case .leave(let node): try leave(node)
-        case .gone(let node): crash(node)
+        case .gone(let node, let end): go(node, at: end)
         }
     }
 

@@ -342,7 +342,7 @@ extension NodeDriver {
         step(.leave)
         _ = await wait(upTo: Self.leaveTimeout) { $0.agent.isEmpty }
         if machine.gossip?.members.contains(where: { $0.isPresent && $0.id != machine.nodeID }) == true {
-            _ = await wait(upTo: Self.farewellTimeout) { $0.hasSaidFarewell && !$0.isLeader }
+            _ = await wait(upTo: Self.farewellTimeout) { $0.mayGo }
         }
         await forgetSwarm()
         return .done

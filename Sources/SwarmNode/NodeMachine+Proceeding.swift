@@ -147,6 +147,7 @@ extension NodeMachine {
         case .request(let request, let tokens):
             var handler = RequestHandler(store: ahead, time: time, nodeID: nodeID, freshTokens: tokens)
             handler.unreachable = deadNodes
+            if case .updateNode = request { handler.voters = certainVoters(ahead) }
             do throws(SwarmError) {
                 let outcome = try handler.handle(request, using: &generator)
                 guard outcome.actions.isEmpty else {
@@ -163,6 +164,13 @@ extension NodeMachine {
             manager?.pipeline.hold(.answer(pending, result))
         }
         return nil
+    }
+
+    /// Who votes now and will after a change that is under way.
+    private func certainVoters(_ store: ObjectStore) -> Set<ObjectID> {
+        let members = raft.membership
+        let certain = members.isJoint ? members.voters.intersection(members.outgoing) : members.voters
+        return Set(store.nodes.ids.filter { certain.contains(Self.memberID(of: $0)) })
     }
 
     private mutating func append(_ prepared: Pipeline.Write, to batch: inout [Proposal]) -> [NodeEffect] {

@@ -87,6 +87,7 @@ package struct NodeMachine: Sendable {
     var hosts: [ObjectID: HostWatch] = [:]
     /// Whether the others were told that this node leaves.
     package internal(set) var hasSaidFarewell = false
+    private var isLeaving = false
     private var mustStoreAssignment = false
     /// What this node has to tell itself.
     var mailbox: [PeerMessage] = []
@@ -126,6 +127,9 @@ package struct NodeMachine: Sendable {
     // MARK: Queries
 
     package var isLeader: Bool { manager != nil }
+    /// Whether a node that leaves may stop: everybody was told, and no quorum waits for its vote. A manager that cannot
+    /// be spared never may, so that whoever waits for this needs a bound.
+    package var mayGo: Bool { hasSaidFarewell && !isLeader && !isManager }
     /// Whether this node takes part in consensus, as far as it knows.
     package var isManager: Bool { raft.membership.members.contains(raft.id) && !isDismissed }
     package var term: Term { raft.hardState.term }
@@ -244,6 +248,7 @@ package struct NodeMachine: Sendable {
     }
 
     private mutating func leave(at now: Instant, time: Timestamp) -> [NodeEffect] {
+        isLeaving = true
         var effects = absorb(agent.receive(.leave, at: time), at: now, time)
         effects += hear(.leave, at: now, time: time)
         if raft.isLeader {
@@ -289,6 +294,8 @@ package struct NodeMachine: Sendable {
         case .raft(let message, let epoch):
             // Nobody speaks for another member, and nobody from before the cluster was made anew.
             guard epoch == self.epoch, message.from == Self.memberID(of: source) else { return [] }
+            // Promoted on its way out: a leader that has not heard the farewell would soon wait for this node's vote.
+            guard isManager || !isLeaving else { return [] }
             nodeIDs[message.from] = source
             if case .append = message.body { isDismissed = false }
             return interpret(raft.receive(.received(message), at: now), at: now, time)

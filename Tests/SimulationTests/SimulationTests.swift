@@ -36,6 +36,8 @@ import Testing
         ("of a job's failed tasks the one made last was sought by the clocks of several leaders", 600_043),
         ("a report that was overtaken on its way took back a later one", 600_258),
         ("reads waited for a member that was none any more", 600_879),
+        ("a node was promoted on its way out", 702_135),
+        ("the last voter but one was demoted for a member that did not vote yet, and never did", 901_325),
     ]
 
     @Test(arguments: SimulationTests.found)

@@ -47,13 +47,17 @@ extension RequestHandler {
                 "node \(node.id) is down and can't be promoted: bring it back, or promote another node")
         }
         guard role == "worker" else { return }
-        let others = managers.filter { $0.id != node.id }
+        // Who was promoted and does not vote yet may never come to it.
+        let others = managers.filter { $0.id != node.id && voters?.contains($0.id) != false }
         let reachable = others.filter { $0.status.state != "down" && !unreachable.contains($0.id) }
         if reachable.count <= others.count / 2 {
+            let advice =
+                others.isEmpty
+                ? "the other managers do not vote yet; wait a few seconds until they do"
+                : "bring the other managers back first, or promote more nodes"
             throw Self.rpc(
                 .failedPrecondition,
-                "can't remove member from the raft: this would result in a loss of quorum; bring the other managers "
-                    + "back first, or promote more nodes")
+                "can't remove member from the raft: this would result in a loss of quorum; \(advice)")
         }
     }
 }

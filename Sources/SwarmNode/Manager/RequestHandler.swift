@@ -13,6 +13,8 @@ package struct RequestHandler {
 
     /// Nodes that gossip holds for dead.
     package var unreachable: Set<ObjectID> = []
+    /// Managers that vote in consensus, whatever comes of a change under way; nil when all of them are taken to.
+    package var voters: Set<ObjectID>?
 
     package init(store: ObjectStore, time: Timestamp, nodeID: ObjectID, freshTokens: JoinTokens? = nil) {
         (self.store, self.time, self.nodeID, self.freshTokens) = (store, time, nodeID, freshTokens)
