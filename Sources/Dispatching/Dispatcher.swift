@@ -40,7 +40,7 @@ package struct Dispatcher: Sendable {
     }
 
     package let claim: LeaderClaim
-    package let startedAt: Instant
+    package private(set) var startedAt: Instant
     let configuration: DispatchConfiguration
     package var mutations: DispatchMutations = []
     /// By sender, statuses of tasks that it does not own: a sign of a node gone wrong.
@@ -241,23 +241,43 @@ package struct Dispatcher: Sendable {
 
     // MARK: Who is there
 
-    package enum Presence: Sendable, Equatable { case present, silent, unknown }
+    package enum Presence: Sendable, Equatable {
+        /// It has a session and was heard lately.
+        case present
+        /// It may be there or not: what runs on it goes on, and nothing new is given to it.
+        case doubted
+        /// It has been silent for so long that it is down.
+        case silent
+        /// This leadership is too young to tell.
+        case unknown
+    }
 
     /// What sessions say of a node.
-    /// - Parameter isHeldForDead: what gossip says.
-    package func presence(of node: ObjectID, isHeldForDead: Bool, at now: Instant) -> Presence {
-        let heard = lastHeard[node] ?? startedAt
-        let silence = now - heard
+    /// - Parameters:
+    ///   - isHeldForDead: what gossip says.
+    ///   - isAbsent: gossip hears no daemon there, although the machine answers.
+    package func presence(
+        of node: ObjectID, isHeldForDead: Bool, isAbsent: Bool = false, at now: Instant
+    ) -> Presence {
+        let silence = now - (lastHeard[node] ?? startedAt)
         let limits = silenceLimits(of: node)
-        if isHeldForDead { return silence >= limits.dead ? .silent : .unknown }
-        if silence >= limits.alive { return .silent }
+        if silence >= (isHeldForDead ? limits.dead : limits.alive) { return .silent }
+        if isHeldForDead || isAbsent || silence >= configuration.doubtAfter { return .doubted }
         return sessions[node] != nil ? .present : .unknown
     }
 
-    /// When a node's presence changes although nothing happens.
-    package func nextChange(of node: ObjectID, isHeldForDead: Bool) -> Instant {
+    /// When a node's presence changes next although nothing happens; not after `now` when it never will.
+    package func nextChange(of node: ObjectID, isHeldForDead: Bool, at now: Instant) -> Instant {
+        let heard = lastHeard[node] ?? startedAt
         let limits = silenceLimits(of: node)
-        return (lastHeard[node] ?? startedAt) + (isHeldForDead ? limits.dead : limits.alive)
+        let (doubted, silent) = (heard + configuration.doubtAfter, heard + (isHeldForDead ? limits.dead : limits.alive))
+        return doubted > now ? min(doubted, silent) : silent
+    }
+
+    /// This process did not run for so long: what it did not hear in that time says nothing about the nodes.
+    package mutating func forgive(_ pause: Duration) {
+        startedAt = startedAt + pause
+        lastHeard = lastHeard.mapValues { $0 + pause }
     }
 
     private func silenceLimits(of node: ObjectID) -> (dead: Duration, alive: Duration) {

@@ -97,6 +97,8 @@ package struct DispatchMutations: OptionSet, Sendable {
 package struct DispatchConfiguration: Sendable {
     /// Agents give a sign of life so often.
     package var beatInterval: Duration = .seconds(1)
+    /// A node that has been silent for so long is given no new tasks until it is heard again: two beats are missing.
+    package var doubtAfter: Duration = .milliseconds(2500)
     /// A node that is held for dead and has been silent for so long is down.
     package var silenceConfirmation: Duration = .milliseconds(1500)
     /// A node that nobody holds for dead is down after so long without a sign of life.

@@ -191,6 +191,7 @@ package struct NodeMachine: Sendable {
 
     package mutating func receive(_ event: NodeEvent, at now: Instant, time: Timestamp) -> [NodeEffect] {
         var effects: [NodeEffect] = []
+        manager?.noticeOwnPause(at: now)
         switch event {
         case .recovered(let state): effects += recover(state, at: now, time: time)
         case .restored(let held):

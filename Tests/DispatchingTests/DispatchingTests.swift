@@ -209,7 +209,8 @@ import Testing
 
     @Test mutating func `nodes have time to come back after a change of leader`() {
         let later = Instant.zero + .seconds(20)
-        #expect(dispatcher.presence(of: "w2", isHeldForDead: false, at: later) == .unknown)
+        #expect(dispatcher.presence(of: "w2", isHeldForDead: false, at: .zero + .seconds(1)) == .unknown)
+        #expect(dispatcher.presence(of: "w2", isHeldForDead: false, at: later) == .doubted)
         #expect(dispatcher.presence(of: "w2", isHeldForDead: true, at: later) == .silent)
         #expect(dispatcher.presence(of: "w2", isHeldForDead: false, at: .zero + .seconds(31)) == .silent)
     }

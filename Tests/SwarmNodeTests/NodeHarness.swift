@@ -56,6 +56,8 @@ struct NodeHarness {
     var missingImages: [String: String] = [:]
     var startFailures: [String: String] = [:]
     var writes = 0
+    /// What went to other nodes.
+    var sent: [(message: PeerMessage, node: ObjectID)] = []
     /// The agent's own file.
     var held: HeldAssignment?
     private var queue: [NodeEvent] = []
@@ -175,7 +177,8 @@ struct NodeHarness {
             disk.entries.removeAll { $0.index <= index }
             queue.append(.snapshotSaved(index: index))
         case .respond(let ticket, let result): responses[ticket] = result
-        case .committed, .readable, .send, .gossip, .askHost, .eraseLog, .removedFromCluster: break
+        case .send(let message, let route): sent.append((message, route.nodeID))
+        case .committed, .readable, .gossip, .askHost, .eraseLog, .removedFromCluster: break
         case .fatal(let error): preconditionFailure("\(error)")
         case .agent(let effect): perform(effect)
         }

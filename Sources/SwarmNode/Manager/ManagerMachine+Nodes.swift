@@ -32,12 +32,12 @@ extension ManagerMachine {
             var wanted = node
             let isDead = view.dead.contains(node.id)
             if node.id == view.nodeID {
-                if view.configuration.voters.count > 1, node.status.state != "ready" {
-                    wanted.status.state = "ready"
-                }
+                // Also when it went down in the log of a leader that was given up since.
+                if node.status.state != "ready" { (wanted.status.state, wanted.status.message) = ("ready", nil) }
             } else {
-                let presence = dispatcher.presence(of: node.id, isHeldForDead: isDead, at: now)
-                let due = dispatcher.nextChange(of: node.id, isHeldForDead: isDead)
+                let presence = dispatcher.presence(
+                    of: node.id, isHeldForDead: isDead, isAbsent: view.absent.contains(node.id), at: now)
+                let due = dispatcher.nextChange(of: node.id, isHeldForDead: isDead, at: now)
                 if due > now { checkNodesAt = checkNodesAt.map { min($0, due) } ?? due }
                 if view.left.contains(node.id) {
                     (wanted.status.state, wanted.status.message) = ("down", "the node left the swarm")
@@ -47,10 +47,14 @@ extension ManagerMachine {
                 } else {
                     switch presence {
                     case .present: (wanted.status.state, wanted.status.message) = ("ready", nil)
+                    case .doubted where node.status.state == "ready":
+                        wanted.status.state = "unknown"
+                        wanted.status.message =
+                            isDead ? "the node does not answer" : "no heartbeat for a few seconds"
                     case .silent where node.status.state != "down":
                         wanted.status.state = "down"
                         wanted.status.message = isDead ? "the node does not answer" : "heartbeat failure"
-                    case .silent, .unknown: break
+                    case .silent, .doubted, .unknown: break
                     }
                 }
             }

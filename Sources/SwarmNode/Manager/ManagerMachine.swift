@@ -9,6 +9,8 @@ import SwarmModel
 struct ManagerMachine: Sendable {
     /// A change of managers that did not work is tried again after so long.
     static let membershipRetry: Duration = .seconds(2)
+    /// What comes so much later than it was due comes late because this process did not run.
+    static let ownPauseMin: Duration = .seconds(1)
 
     let claim: LeaderClaim
     var dispatcher: Dispatcher
@@ -31,6 +33,8 @@ struct ManagerMachine: Sendable {
     /// Whether the managers in consensus may be others than the store asks for.
     var mustCheckVoters = true
     var checkNodesAt: Instant?
+    /// The last event of this leadership.
+    private var steppedAt: Instant
     var membershipTicket: UInt64?
     var membershipAt: Instant
 
@@ -38,7 +42,16 @@ struct ManagerMachine: Sendable {
         self.claim = claim
         pipeline = Pipeline(on: store)
         dispatcher = Dispatcher(claim: claim, configuration: configuration, at: now)
-        membershipAt = now
+        (membershipAt, steppedAt) = (now, now)
+    }
+
+    /// Must come before anything is made of an event: a leader that was stopped for a while would else take everybody
+    /// for silent before it has read what they sent meanwhile.
+    mutating func noticeOwnPause(at now: Instant) {
+        let due = checkNodesAt.map { max($0, steppedAt) }
+        steppedAt = now
+        guard let due, now - due > Self.ownPauseMin else { return }
+        dispatcher.forgive(now - due)
     }
 
     func nextDeadline(now: Instant, time: Timestamp) -> Duration? {
