@@ -80,14 +80,14 @@ package struct Dispatcher: Sendable {
             }
         }
         for node in stale.isEmpty ? nodes?.sorted() ?? store.nodes.ids : store.nodes.ids where sessions[node] != nil {
-            guard store.nodes[node] != nil else { continue }
+            guard store.nodes.contains(node) else { continue }
             if nodes?.contains(node) ?? true {
                 messages += refresh(node, store, managers: managers, at: now)
             } else {
                 messages += refreshEndpoints(node, stale, store, managers: managers, at: now)
             }
         }
-        for node in sessions.keys.filter({ store.nodes[$0] == nil }).sorted() {
+        for node in sessions.keys.filter({ !store.nodes.contains($0) }).sorted() {
             sessions[node] = nil
             lastHeard[node] = nil
             announced.remove(node)
@@ -165,7 +165,7 @@ package struct Dispatcher: Sendable {
         at now: Instant
     ) -> Outcome {
         var outcome = Outcome()
-        guard store.nodes[node] != nil else {
+        guard store.nodes.contains(node) else {
             // Before its first objects are there, a cluster knows no node at all.
             if store.cluster != nil {
                 outcome.messages = [Outgoing(node: node, message: .nodeUnknown(claim))]

@@ -34,8 +34,15 @@ struct Slot {
     /// A service's tasks by place; removed ones are left out.
     static func group(_ tasks: [SwarmTask], isGlobal: Bool) -> [SlotKey: Slot] {
         var slots: [SlotKey: Slot] = [:]
-        for task in tasks.sorted(by: { ($0.createdAt, $0.id) < ($1.createdAt, $1.id) })
-        where task.desiredState != .remove {
+        // Positions are sorted, not tasks, which are large.
+        var order: [(createdAt: Timestamp, id: ObjectID, position: Int)] = []
+        order.reserveCapacity(tasks.count)
+        for (position, task) in tasks.enumerated() where task.desiredState != .remove {
+            order.append((task.createdAt, task.id, position))
+        }
+        order.sort { ($0.createdAt, $0.id) < ($1.createdAt, $1.id) }
+        for (_, _, position) in order {
+            let task = tasks[position]
             let key = SlotKey(task, isGlobal: isGlobal)
             slots[key, default: Slot(key: key, tasks: [])].tasks.append(task)
         }

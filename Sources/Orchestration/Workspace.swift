@@ -8,6 +8,8 @@ struct Workspace<Generator: RandomNumberGenerator> {
     let now: Timestamp
     var generator: Generator
     private(set) var revisitAt: Timestamp?
+    /// The slots that were asked for last.
+    private var known: (service: ObjectID, changes: Int, slots: [SlotKey: Slot])?
 
     init(draft: StoreDraft, now: Timestamp, generator: Generator) {
         (self.draft, self.now, self.generator) = (draft, now, generator)
@@ -57,7 +59,7 @@ struct Workspace<Generator: RandomNumberGenerator> {
         var task = draft.store.tasks[task.id] ?? task
         if task.desiredState < state { task.desiredState = state }
         if state >= .shutdown && !task.isStopped {
-            if let node = task.nodeID, store.nodes[node] == nil {
+            if let node = task.nodeID, !store.nodes.contains(node) {
                 task.status.state = .orphaned
                 task.status.timestamp = now
                 task.status.message = "node was removed"
@@ -71,8 +73,14 @@ struct Workspace<Generator: RandomNumberGenerator> {
         draft.put(.task(task))
     }
 
-    func slots(of service: Service) -> [SlotKey: Slot] {
-        Slot.group(store.tasks(ofService: service.id), isGlobal: service.spec.isGlobal)
+    /// A service's tasks by place, as the draft has them; made anew only when it has changed since the last time.
+    mutating func slots(of service: Service) -> [SlotKey: Slot] {
+        if let known, known.service == service.id, known.changes == draft.changes { return known.slots }
+        var tasks: [SwarmTask] = []
+        store.forEachTask(ofService: service.id) { tasks.append($0) }
+        let slots = Slot.group(tasks, isGlobal: service.spec.isGlobal)
+        known = (service.id, draft.changes, slots)
+        return slots
     }
 
     /// Whether a task's node is gone, down or draining, so that the task must go.

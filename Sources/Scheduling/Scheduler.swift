@@ -7,19 +7,22 @@ package struct Scheduler {
     var draft: StoreDraft
     let now: Timestamp
     private var nodes: NodeLoads
-    /// Tasks of one service with equal wishes share their search.
-    private var searches: [ObjectID: ServiceSearches] = [:]
 
     package static func schedule(_ draft: inout StoreDraft, at now: Timestamp) {
-        let pending = draft.store.tasksPending.filter {
-            $0.desiredState <= .complete
+        var pending: [ObjectID: [(slot: Int, id: ObjectID)]] = [:]
+        draft.store.forEachPendingTask { task in
+            guard task.desiredState <= .complete else { return }
+            pending[task.serviceID ?? "", default: []].append((task.slot ?? 0, task.id))
         }
         guard !pending.isEmpty else { return }
         var scheduler = Scheduler(draft: draft, now: now)
-        let order = pending.map { (slot: $0.slot ?? 0, id: $0.id) }.sorted { ($0.slot, $0.id) < ($1.slot, $1.id) }
-        for (_, id) in order {
-            guard scheduler.draft.accepts(.task, id), let task = scheduler.draft.store.tasks[id] else { break }
-            scheduler.place(task)
+        // Service by service: what a search knows of all nodes is still true when the next task of its service comes,
+        // and would not be after another service's.
+        for (service, tasks) in pending.sorted(by: { $0.key < $1.key }) {
+            var order = tasks.filter { scheduler.draft.accepts(.task, $0.id) }
+            guard !order.isEmpty else { continue }
+            order.sort { $0.slot != $1.slot ? $0.slot < $1.slot : $0.id < $1.id }
+            scheduler.place(order.map(\.id), of: service)
         }
         draft = scheduler.draft
     }
@@ -29,31 +32,35 @@ package struct Scheduler {
         nodes = NodeLoads(of: draft.store)
     }
 
-    private mutating func place(_ task: SwarmTask) {
-        let service = task.serviceID ?? ""
-        // Taken out while it is changed, so that nothing is copied.
-        var known =
-            searches.removeValue(forKey: service) ?? ServiceSearches(of: service, in: draft.store, among: nodes)
-        defer { searches[service] = known }
+    private mutating func place(_ tasks: [ObjectID], of service: ObjectID) {
+        // Tasks of one service with equal wishes share their search.
+        var searches = ServiceSearches(of: service, in: draft.store, among: nodes)
+        for id in tasks {
+            guard draft.accepts(.task, id), var task = draft.store.tasks[id] else { continue }
+            if place(&task, using: &searches) { draft.replace(task) }
+        }
+    }
+
+    /// - Returns: whether that changes anything.
+    private mutating func place(_ task: inout SwarmTask, using searches: inout ServiceSearches) -> Bool {
         let (best, refusals) =
-            task.nodeID.map { known.choose($0, for: task, among: nodes) } ?? known.search(for: task, among: nodes)
-        var placed = task
+            task.nodeID.map { searches.choose($0, for: task, among: nodes) }
+            ?? searches.search(for: task, among: nodes)
         guard let best else {
             let reason = "no suitable node" + Refusal.explain(refusals)
-            guard task.status.err != reason else { return }
-            placed.status.timestamp = now
-            placed.status.err = reason
-            draft.put(.task(placed))
-            return
+            guard task.status.err != reason else { return false }
+            task.status.timestamp = now
+            task.status.err = reason
+            return true
         }
-        placed.nodeID = nodes.nodes[best].id
-        placed.status.state = .assigned
-        placed.status.timestamp = now
-        placed.status.message = "scheduler assigned task to node"
-        placed.status.err = nil
-        known.counts[best] += 1
-        nodes.add(placed, at: best)
-        draft.put(.task(placed))
+        task.nodeID = nodes.nodes[best].id
+        task.status.state = .assigned
+        task.status.timestamp = now
+        task.status.message = "scheduler assigned task to node"
+        task.status.err = nil
+        searches.counts[best] += 1
+        nodes.add(task, at: best)
+        return true
     }
 }
 
@@ -97,7 +104,7 @@ private struct ServiceSearches {
 ///
 /// Within a pass nodes only fill up. So a node that refuses once refuses always, and a rank that was true when it was
 /// noted can only have grown: it is set right when its node comes to the top.
-private struct Search {
+private final class Search {
     private struct Rank: Comparable {
         /// Spread: fewest tasks of this service first, then fewest tasks at all, then by identifier.
         var own: Int
@@ -123,12 +130,13 @@ private struct Search {
                 heap.append(Rank(own: counts[position], total: nodes.totals[position], position: position))
             }
         }
-        heap.sort()
+        // Of a thousand nodes few are ever looked at: a heap is made in linear time, a sorted list is not.
+        for parent in stride(from: heap.count / 2 - 1, through: 0, by: -1) { sink(heap[parent], from: parent) }
     }
 
     func isFor(_ task: SwarmTask) -> Bool { task.spec == spec && task.endpoint == endpoint }
 
-    mutating func best(among nodes: NodeLoads, _ counts: [Int]) -> Int? {
+    func best(among nodes: NodeLoads, _ counts: [Int]) -> Int? {
         while let top = heap.first {
             let position = top.position
             if let refusal = nodes.refusal(ofKnown: wishes, at: position, count: counts[position]) {
@@ -144,9 +152,9 @@ private struct Search {
         return nil
     }
 
-    /// Puts a rank in the place of the first.
-    private mutating func sink(_ rank: Rank) {
-        var parent = 0
+    /// Puts a rank in the place of the first, or of the first of a part.
+    private func sink(_ rank: Rank, from place: Int = 0) {
+        var parent = place
         while true {
             var child = 2 * parent + 1
             guard child < heap.count else { break }
@@ -241,16 +249,15 @@ private struct NodeLoads {
         isAvailable = nodes.map { $0.status.state == "ready" && $0.spec.availability == "active" }
         hostPorts = nodes.map { _ in [] }
         for (position, node) in nodes.enumerated() {
-            var present: [SwarmTask] = []
-            store.forEachTask(onNode: node.id) { if $0.takesRoom { present.append($0) } }
-            for task in present { add(task, at: position) }
+            store.forEachTask(onNode: node.id) { if $0.takesRoom { add($0, at: position) } }
         }
     }
 
     mutating func add(_ task: SwarmTask, at position: Int) {
-        let reserved = task.spec.reservedResources
-        freeNanoCPUs[position] -= reserved.nanoCPUs ?? 0
-        freeMemory[position] -= reserved.memoryBytes ?? 0
+        if let reserved = task.spec.resources?.reservations {
+            freeNanoCPUs[position] -= reserved.nanoCPUs ?? 0
+            freeMemory[position] -= reserved.memoryBytes ?? 0
+        }
         if task.endpoint?.ports?.isEmpty == false || task.endpoint?.spec.ports?.isEmpty == false {
             hostPorts[position].formUnion(Wishes(task).hostPorts)
         }

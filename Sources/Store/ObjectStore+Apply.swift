@@ -73,6 +73,14 @@ extension ObjectStore {
         }
     }
 
+    /// A task that is there already, without a copy of what it was.
+    mutating func replace(_ task: SwarmTask) {
+        var before: TaskLinks?
+        tasks.visit(task.id) { before = TaskLinks($0) }
+        relink(task: before, TaskLinks(task))
+        tasks.put(task)
+    }
+
     /// Takes an object out, keeping every index true.
     mutating func take(_ object: StoreObject) {
         relink(object, nil)
@@ -90,9 +98,9 @@ extension ObjectStore {
     private mutating func relink(_ before: StoreObject?, _ after: StoreObject?) {
         switch after ?? before {
         case .task:
-            var (old, new): (SwarmTask?, SwarmTask?)
-            if case .task(let task)? = before { old = task }
-            if case .task(let task)? = after { new = task }
+            var (old, new): (TaskLinks?, TaskLinks?)
+            if case .task(let task)? = before { old = TaskLinks(task) }
+            if case .task(let task)? = after { new = TaskLinks(task) }
             relink(task: old, new)
         case .service(let service):
             var (old, new): (Set<ObjectID>, Set<ObjectID>) = ([], [])
@@ -119,7 +127,7 @@ extension ObjectStore {
     }
 
     /// Most changes of a task leave its service, node and networks as they are.
-    private mutating func relink(task old: SwarmTask?, _ new: SwarmTask?) {
+    private mutating func relink(task old: TaskLinks?, _ new: TaskLinks?) {
         guard let id = new?.id ?? old?.id else { return }
         if old?.serviceID != new?.serviceID {
             if let service = old?.serviceID { tasksByService.remove(id, under: service) }
@@ -129,23 +137,36 @@ extension ObjectStore {
             if let node = old?.nodeID { tasksByNode.remove(id, under: node) }
             if let node = new?.nodeID { tasksByNode.insert(id, under: node) }
         }
-        if old?.networksAttachments != new?.networksAttachments {
-            for network in old?.attachedNetworkIDs ?? [] { tasksByNetwork.remove(id, under: network) }
-            for network in new?.attachedNetworkIDs ?? [] { tasksByNetwork.insert(id, under: network) }
+        if old?.attachments != new?.attachments {
+            for network in old?.networkIDs ?? [] { tasksByNetwork.remove(id, under: network) }
+            for network in new?.networkIDs ?? [] { tasksByNetwork.insert(id, under: network) }
         }
-        if old?.status.state == .new { newTasks.remove(id) }
-        if old?.status.state == .pending { pendingTasks.remove(id) }
-        if new?.status.state == .new { newTasks.insert(id) }
-        if new?.status.state == .pending { pendingTasks.insert(id) }
+        if old?.state == .new { newTasks.remove(id) }
+        if old?.state == .pending { pendingTasks.remove(id) }
+        if new?.state == .new { newTasks.insert(id) }
+        if new?.state == .pending { pendingTasks.insert(id) }
         let removals = (old?.desiredState == .remove, new?.desiredState == .remove)
         if removals.0, !removals.1 { removableTasks.remove(id) }
         if removals.1, !removals.0 { removableTasks.insert(id) }
-        if let service = new?.serviceID ?? old?.serviceID, services[service] != nil { changedAt[service] = index }
+        if let service = new?.serviceID ?? old?.serviceID, services.contains(service) { changedAt[service] = index }
     }
 }
 
-extension SwarmTask {
-    var attachedNetworkIDs: Set<ObjectID> { Set((networksAttachments ?? []).map(\.network.id)) }
+/// What indexes know of a task; a whole one costs dozens of counts to hand on.
+private struct TaskLinks {
+    var id: ObjectID
+    var serviceID: ObjectID?
+    var nodeID: ObjectID?
+    var attachments: [NetworkAttachment]?
+    var state: TaskState
+    var desiredState: TaskState
+
+    init(_ task: SwarmTask) {
+        (id, serviceID, nodeID) = (task.id, task.serviceID, task.nodeID)
+        (attachments, state, desiredState) = (task.networksAttachments, task.status.state, task.desiredState)
+    }
+
+    var networkIDs: Set<ObjectID> { Set((attachments ?? []).map(\.network.id)) }
 }
 
 extension Service {

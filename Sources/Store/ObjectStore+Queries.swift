@@ -27,11 +27,14 @@ extension ObjectStore {
     package var ingressNetwork: Network? { networks.sorted.first { $0.spec.ingress == true } }
 
     private var containerSpecs: [ContainerSpec] {
-        services.objects.values.compactMap(\.spec.taskTemplate.containerSpec)
+        var specs: [ContainerSpec] = []
+        services.forEach { service in if let spec = service.spec.taskTemplate.containerSpec { specs.append(spec) } }
+        return specs
     }
 
     private func byName(where matches: (ContainerSpec) -> Bool) -> [Service] {
-        services.objects.values.filter { $0.spec.taskTemplate.containerSpec.map(matches) == true }
-            .sorted { ($0.spec.name, $0.id) < ($1.spec.name, $1.id) }
+        var found: [Service] = []
+        services.forEach { if $0.spec.taskTemplate.containerSpec.map(matches) == true { found.append($0) } }
+        return found.sorted { ($0.spec.name, $0.id) < ($1.spec.name, $1.id) }
     }
 }

@@ -11,7 +11,7 @@ package struct ObjectStore: Sendable {
     package internal(set) var networks = Table<Network>()
     package internal(set) var secrets = Table<Secret>()
     package internal(set) var configs = Table<Config>()
-    package internal(set) var tasks = Table<SwarmTask>()
+    package internal(set) var tasks = Table<SwarmTask>(isOrdered: false)
     /// Tasks that wait for the planner: for their addresses, for a node, to be forgotten.
     var newTasks: TreeSet<ObjectID> = []
     var pendingTasks: TreeSet<ObjectID> = []
@@ -35,29 +35,31 @@ package struct ObjectStore: Sendable {
     package func tasks(onNode id: ObjectID) -> [SwarmTask] { tasksByNode[id].compactMap { tasks[$0] } }
     /// Tasks without addresses, by identifier.
     package var newTaskIDs: [ObjectID] { newTasks.sorted() }
-    /// Tasks without a node, in no order.
-    package var tasksPending: [SwarmTask] { pendingTasks.compactMap { tasks[$0] } }
+    /// Calls back with every task without a node, in no order.
+    package func forEachPendingTask(_ body: (SwarmTask) -> Void) {
+        for task in pendingTasks { tasks.visit(task, body) }
+    }
     /// Nodes that are down, by identifier.
     package var nodesDown: [Node] { downNodes.sorted().compactMap { nodes[$0] } }
     /// Tasks that are to be forgotten, by identifier.
     package var taskIDsToRemove: [ObjectID] { removableTasks.sorted() }
     /// Nodes that are gone while tasks that were given to them are not.
-    package var lostNodes: [ObjectID] { tasksByNode.keys.filter { nodes[$0] == nil }.sorted() }
+    package var lostNodes: [ObjectID] { tasksByNode.keys.filter { !nodes.contains($0) }.sorted() }
     /// Services that are gone while tasks of theirs are not.
-    package var lostServices: [ObjectID] { tasksByService.keys.filter { services[$0] == nil }.sorted() }
+    package var lostServices: [ObjectID] { tasksByService.keys.filter { !services.contains($0) }.sorted() }
     /// The tasks that hold an attachment to a network, whatever their state.
     package func tasks(onNetwork id: ObjectID) -> [SwarmTask] { tasksByNetwork[id].compactMap { tasks[$0] } }
     /// Calls back with every task that holds an attachment to a network, in no order.
     package func forEachTask(onNetwork id: ObjectID, _ body: (SwarmTask) -> Void) {
-        for task in tasksByNetwork.unordered(id) { if let task = tasks[task] { body(task) } }
+        for task in tasksByNetwork.unordered(id) { tasks.visit(task, body) }
     }
     /// Calls back with every task of a service, in no order.
     package func forEachTask(ofService id: ObjectID, _ body: (SwarmTask) -> Void) {
-        for task in tasksByService.unordered(id) { if let task = tasks[task] { body(task) } }
+        for task in tasksByService.unordered(id) { tasks.visit(task, body) }
     }
     /// Calls back with every task that was given to a node, in no order.
     package func forEachTask(onNode id: ObjectID, _ body: (SwarmTask) -> Void) {
-        for task in tasksByNode.unordered(id) { if let task = tasks[task] { body(task) } }
+        for task in tasksByNode.unordered(id) { tasks.visit(task, body) }
     }
     /// The services that are attached to a network by their spec or still hold an address on it.
     package func services(onNetwork id: ObjectID) -> [Service] {

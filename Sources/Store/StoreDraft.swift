@@ -15,11 +15,20 @@ package struct StoreDraft: Sendable {
     /// At most this many objects change; steps leave the rest for the next pass.
     package let maximumActions: Int
     private var touched: [Key] = []
-    private var known: Set<Key> = []
+    private var changed: [Key: Change] = [:]
 
     private struct Key: Hashable {
         var kind: ObjectKind
         var id: ObjectID
+
+        /// Identifiers of different kinds are seldom equal.
+        func hash(into hasher: inout Hasher) { hasher.combine(id) }
+    }
+    private struct Change {
+        /// Whether the snapshot has the object.
+        var isInBase: Bool
+        /// What was changed once is another; what was changed again may be as it was.
+        var isRepeated = false
     }
 
     package init(_ base: ObjectStore, maximumActions: Int) {
@@ -30,37 +39,47 @@ package struct StoreDraft: Sendable {
 
     /// Whether one more change of this object fits.
     package func accepts(_ kind: ObjectKind, _ id: ObjectID) -> Bool {
-        !isFull || known.contains(Key(kind: kind, id: id))
+        !isFull || changed[Key(kind: kind, id: id)] != nil
     }
 
     package mutating func put(_ object: StoreObject) {
         let before = store.object(object.kind, object.id)
         guard before != object else { return }
-        note(object.kind, object.id)
+        note(object.kind, object.id, isNew: before == nil)
         store.put(object, replacing: before)
+    }
+
+    /// As ``put(_:)`` of a task that is in ``store`` and certainly differs from what is there.
+    package mutating func replace(_ task: SwarmTask) {
+        note(.task, task.id, isNew: false)
+        store.replace(task)
     }
 
     package mutating func remove(_ kind: ObjectKind, _ id: ObjectID) {
         guard let before = store.object(kind, id) else { return }
-        note(kind, id)
+        note(kind, id, isNew: false)
         store.take(before)
     }
 
     /// What it takes to turn the snapshot into the draft.
     package var actions: [StoreAction] {
         touched.compactMap { key in
-            let before = base.object(key.kind, key.id)
+            guard let change = changed[key] else { return nil }
             guard let after = store.object(key.kind, key.id) else {
-                return before == nil ? nil : .remove(key.kind, key.id)
+                return change.isInBase ? .remove(key.kind, key.id) : nil
             }
-            guard let before else { return .create(after) }
-            return before == after ? nil : .update(after)
+            guard change.isInBase else { return .create(after) }
+            return change.isRepeated && base.object(key.kind, key.id) == after ? nil : .update(after)
         }
     }
 
-    private mutating func note(_ kind: ObjectKind, _ id: ObjectID) {
+    private mutating func note(_ kind: ObjectKind, _ id: ObjectID, isNew: Bool) {
         changes += 1
         let key = Key(kind: kind, id: id)
-        if known.insert(key).inserted { touched.append(key) }
+        if let before = changed.updateValue(Change(isInBase: !isNew), forKey: key) {
+            changed[key] = Change(isInBase: before.isInBase, isRepeated: true)
+        } else {
+            touched.append(key)
+        }
     }
 }

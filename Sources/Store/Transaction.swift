@@ -1,8 +1,8 @@
 package import SwarmCore
 package import SwarmModel
 
-/// One object of any kind.
-package enum StoreObject: Sendable, Equatable, Codable {
+/// One object of any kind; in a box, since a task or a service is large and actions are handed on many times.
+package indirect enum StoreObject: Sendable, Equatable, Codable {
     case cluster(Cluster), node(Node), service(Service), network(Network), secret(Secret), config(Config)
     case task(SwarmTask)
 }

@@ -35,6 +35,8 @@ func scale(nodes: Int, services: Int, replicas: Int) {
             "scale \(what) leader_cpu_s=\(rounded(costs.leader)) planner_cpu_s=\(rounded(costs.planner)) "
                 + "slowest_step_ms=\(rounded(costs.slowestStep * 1000)) steps=\(costs.steps) plans=\(costs.plans) "
                 + "virtual_s=\(rounded(Double(bench.virtualMilliseconds - since) / 1000)) peak_mib=\(peakMemory())")
+        // Lines come as they are made, also into a file.
+        fflush(nil)
     }
     do {
         let count = services * replicas
@@ -42,6 +44,7 @@ func scale(nodes: Int, services: Int, replicas: Int) {
         var placed = 0
         let seconds = cpuSeconds { placed = placeAll(in: store) }
         print("scheduler tasks=\(placed) nodes=\(nodes) per_second=\(Int(Double(placed) / seconds))")
+        fflush(nil)
         var bench = ScaleBench(nodes: nodes, clock: cpuSeconds)
         var since = 0
         try bench.join()
