@@ -192,7 +192,10 @@ package struct AgentSession: Sendable {
             unknownSince = since
             (session, version) = (nil, 0)
             nextOpenAt = nextOpenAt ?? now + configuration.retryInitial
-            return now - since >= configuration.removalConfirmation ? [.removed] : []
+            guard now - since >= configuration.removalConfirmation else { return [] }
+            // Said again after as long only: whoever is to leave may be about it.
+            unknownSince = now
+            return [.removed]
         }
     }
 

@@ -28,12 +28,23 @@ extension World {
         revive(node)
     }
 
-    package mutating func createService(replicas: UInt64) throws(Violation) {
-        var spec = ServiceSpec(name: "scene")
+    /// A leader hands over to another manager.
+    package mutating func standDown(_ node: Int) throws(Violation) { try step(node, .standDown) }
+
+    /// Somebody gives a node up, whatever it is doing.
+    package mutating func removeNode(_ node: Int) throws(Violation) {
+        guard let leader else { return }
+        try ask(leader, .changeNode, .removeNode(id: nodes[node].id, force: true))
+    }
+    /// Whether the node knows that it is of the cluster no more.
+    package func knowsOfItsRemoval(_ node: Int) -> Bool { nodes[node].isRemoved }
+
+    package mutating func createService(replicas: UInt64, name: String = "scene") throws(Violation) {
+        var spec = ServiceSpec(name: name)
         spec.taskTemplate.containerSpec = ContainerSpec(image: "busybox")
         spec.taskTemplate.networks = [NetworkAttachmentConfig(target: "front")]
         spec.mode = ServiceMode(replicated: ReplicatedMode(replicas: replicas))
-        let ticket = clients.begin(.create(name: "scene"), at: 0)
+        let ticket = clients.begin(.create(name: name), at: 0)
         try step(0, .request(ticket: ticket, .createService(spec, registryAuth: nil), freshTokens: nil))
     }
 

@@ -43,6 +43,7 @@ extension NodeDriver: ControlPlane {
         var state = LocalSwarmState()
         guard let record = swarm?.record, let machine else {
             if isLocked { state.state = .locked } else if isChangingSwarm { state.state = .pending }
+            if wasRemoved { state.error = SwarmText.removed }
             return state
         }
         state.state =

@@ -136,6 +136,7 @@ extension NodeDriver {
             gossip: gossip,
             inbox: inbox)
         certificates = CertificateKeeping()
+        wasRemoved = false
         machine = makeMachine(record)
         step(.recovered(recovered))
         if let held { step(.restored(held)) }

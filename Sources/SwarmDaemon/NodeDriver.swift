@@ -49,6 +49,8 @@ package actor NodeDriver {
     private var nextWatcher = 0
     /// Set while this node joins or leaves: one at a time.
     var isChangingSwarm = false
+    /// Whether the last swarm has removed this node: said until it is part of another one.
+    var wasRemoved = false
     var certificates = CertificateKeeping()
     /// Statuses of others' tasks that were refused, as far as they are logged.
     /// Whether this node's keys wait for `swarm unlock`.
@@ -222,9 +224,14 @@ package actor NodeDriver {
             }
         case .eraseLog(let epoch): eraseLog(epoch)
         case .removedFromCluster:
+            // Told again and again until it is gone.
+            guard !isChangingSwarm else { break }
             logger.warning("this node was removed from the swarm; it leaves")
             Task {
-                do throws(SwarmError) { _ = try await self.leave(force: true) } catch {
+                do throws(SwarmError) {
+                    _ = try await self.leave(force: true)
+                    self.wasRemoved = true
+                } catch {
                     self.logger.error(
                         "this node could not leave; run 'swarm leave --force' on it",
                         metadata: ["error": "\(error)"])
@@ -308,6 +315,8 @@ enum SwarmText {
     static let alreadyMember =
         "This node is already part of a swarm. Use \"docker swarm leave\" to leave this swarm and join another one."
     static let notMember = "This node is not part of a swarm"
+    static let removed =
+        "this node was removed from its swarm by a manager and has left it; use \"swarm join\" to join one again"
     static let locked =
         "Swarm is encrypted and needs to be unlocked before it can be used. Please use \"docker swarm unlock\" to "
         + "unlock it."

@@ -368,7 +368,10 @@ package struct NodeMachine: Sendable {
                 effects += absorb(agent.receive(.assigned(assignment), at: time), at: now, time)
                 noticeDismissal()
             case .epochChanged(let epoch): effects += abandonLog(for: epoch, at: now, time)
-            case .removed: effects.append(.removedFromCluster)
+            case .removed:
+                // Whatever its log says, nobody waits for its vote.
+                isDismissed = true
+                effects.append(.removedFromCluster)
             }
         }
         if session.leader != before { expectNoMoreAnswers(at: now) }

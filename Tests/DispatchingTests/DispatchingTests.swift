@@ -205,6 +205,10 @@ import Testing
         #expect(!deliver(changed()).contains(.removed))
         now = now + .seconds(4)
         #expect(deliver([.nodeUnknown(Self.claim)]).contains(.removed))
+        now = now + .milliseconds(100)
+        #expect(!deliver([.nodeUnknown(Self.claim)]).contains(.removed), "it is about it")
+        now = now + .seconds(3)
+        #expect(deliver([.nodeUnknown(Self.claim)]).contains(.removed), "whoever was to leave was busy")
     }
 
     @Test mutating func `nodes have time to come back after a change of leader`() {

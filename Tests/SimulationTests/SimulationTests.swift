@@ -177,6 +177,19 @@ import Testing
         #expect(before.isSubset(of: world.runningContainers(except: -1)))
     }
 
+    @Test func `a node that was removed while it was away learns so as soon as it is back`() throws {
+        var world = try quiet()
+        world.kill(4)
+        try world.advance(by: 5_000_000_000)
+        try world.removeNode(4)
+        try world.advance(by: 60_000_000_000)
+        world.revive(4)
+        try world.advance(by: 6_000_000_000)
+        #expect(world.knowsOfItsRemoval(4))
+        #expect(world.runningContainers(of: 4).isEmpty)
+        try world.settle()
+    }
+
     @Test func `one manager makes the cluster anew by force, and the others come back as workers`() throws {
         var world = try quiet()
         let before = world.runningContainers(except: -1)

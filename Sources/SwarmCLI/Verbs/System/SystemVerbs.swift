@@ -149,9 +149,13 @@ package enum SystemText {
     private static func swarm(_ swarm: JSONValue?) -> [String] {
         let state = swarm?["LocalNodeState"]?.text ?? "inactive"
         var lines = [" Swarm: \(state)"]
-        guard let swarm, state != "inactive", state != "locked" else { return lines }
+        let trouble = swarm?["Error"]?.text ?? ""
+        guard let swarm, state != "inactive", state != "locked" else {
+            // Docker's client is silent here; why a node is in no swarm any more should be said.
+            return trouble.isEmpty ? lines : lines + ["  Error: \(trouble)"]
+        }
         lines.append("  NodeID: \(swarm["NodeID"]?.text ?? "")")
-        if let error = swarm["Error"]?.text, !error.isEmpty { lines.append("  Error: \(error)") }
+        if !trouble.isEmpty { lines.append("  Error: \(trouble)") }
         let isManager = swarm["ControlAvailable"]?.isTrue ?? false
         lines.append("  Is Manager: \(isManager)")
         if isManager, let cluster = swarm["Cluster"], state != "error" {
