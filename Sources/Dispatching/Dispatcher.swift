@@ -284,7 +284,7 @@ package struct Dispatcher: Sendable {
         guard lastHeard[node] == nil else {
             return (configuration.silenceConfirmation, configuration.silenceMax)
         }
-        if mutations.contains(.grantsNoGrace) { return (.milliseconds(50), .milliseconds(50)) }
+        if mutations.contains(.grantsNoGrace) { return (.zero, .zero) }
         return (configuration.deathGrace, configuration.leaderChangeGrace)
     }
 }

@@ -17,7 +17,7 @@ extension World {
             let (_, time) = clocks(of: node)
             var result = Planner.plan(store, at: time, facts: facts, seed: seed)
             spoil(&result)
-            schedule(.event(node: node, boot: boot, .planned(result)), after: milliseconds(1...planDelay))
+            schedule(.event(node: node, boot: boot, .planned(result)), after: milliseconds(planMilliseconds))
         case .saveSnapshot(let store, let index, let term, let configuration):
             let image = codec.encode(StoreImage(store))
             nodes[node].save(image: image, index: index, term: term, configuration)

@@ -24,8 +24,8 @@ extension World {
         case 14: delayLeader(members, length)
         case 15:
             // Plans that take longer than a leadership.
-            planDelay = below(3) == 0 ? 60 : 6000
-            note("plans take up to \(planDelay) ms")
+            planMilliseconds = 1...(below(3) == 0 ? 60 : 6000)
+            note("plans take up to \(planMilliseconds.upperBound) ms")
         case 0, 1:
             crash(node, losingContainers: below(4) == 0)
             schedule(.restart(node: node), after: length)
@@ -155,7 +155,7 @@ extension World {
         note("calm")
         isCalm = true
         armedCrash = nil
-        planDelay = 5
+        planMilliseconds = 1...5
         network.calm()
         for node in nodes.indices {
             nodes[node].isDiskSlow = false

@@ -1,5 +1,6 @@
 import Consensus
 import Dispatching
+import Membership
 import Ports
 import Store
 import SwarmCore
@@ -32,8 +33,11 @@ extension World {
             guard object.spec.availability == "active" else {
                 return "\(node.id) is \(object.spec.availability)"
             }
-            let dead = machine.deadNodes.filter { id in !nodes.contains { $0.hasLeft && $0.id == id } }
+            let dead = machine.deadNodes.filter { id in
+                !nodes.contains { ($0.hasLeft || $0.isRemoved) && $0.id == id }
+            }
             guard dead.isEmpty else { return "\(node.id) holds \(dead.sorted()) for dead" }
+            if let text = strayAddress(in: machine) { return text }
             let isVoter = leader.voters.contains(NodeMachine.memberID(of: node.id))
             guard isVoter == (object.spec.role == "manager") else { return "\(node.id) votes: \(isVoter)" }
             if isVoter, machine.store.index != store.index {
@@ -47,6 +51,17 @@ extension World {
             }
         }
         return unsettledServices(store) ?? unsettledContainers(store)
+    }
+
+    /// Somebody who is sought where it is no more.
+    private func strayAddress(in machine: NodeMachine) -> String? {
+        for other in nodes where other.isUp && other.isMember && !other.isRemoved && other.id != machine.nodeID {
+            guard let member = machine.gossip?.member(other.id), member.isPresent,
+                member.contact.address != address(of: other.index)
+            else { continue }
+            return "\(machine.nodeID) seeks \(other.id) at \(member.contact.address)"
+        }
+        return nil
     }
 
     private func unsettledServices(_ store: ObjectStore) -> String? {

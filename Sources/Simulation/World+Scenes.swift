@@ -1,6 +1,7 @@
 import Consensus
 import Overlay
 import Ports
+import Store
 import SwarmCore
 import SwarmModel
 import SwarmNode
@@ -17,6 +18,8 @@ extension World {
     package mutating func read(at node: Int) throws(Violation) {
         try step(node, .read(ticket: clients.begin(.read(floor: clients.floor), at: node)))
     }
+    /// A node that is down will have another address when it comes back.
+    package mutating func move(_ node: Int) { nodes[node].moves += 1 }
     package mutating func revive(_ node: Int) { schedule(.restart(node: node), after: 0) }
 
     /// The other managers are given up: one goes on alone with what its disk holds.
@@ -39,13 +42,22 @@ extension World {
     /// Whether the node knows that it is of the cluster no more.
     package func knowsOfItsRemoval(_ node: Int) -> Bool { nodes[node].isRemoved }
 
-    package mutating func createService(replicas: UInt64, name: String = "scene") throws(Violation) {
-        var spec = ServiceSpec(name: name)
+    package mutating func createService(replicas: UInt64) throws(Violation) {
+        var spec = ServiceSpec(name: "scene")
         spec.taskTemplate.containerSpec = ContainerSpec(image: "busybox")
         spec.taskTemplate.networks = [NetworkAttachmentConfig(target: "front")]
         spec.mode = ServiceMode(replicated: ReplicatedMode(replicas: replicas))
-        let ticket = clients.begin(.create(name: name), at: 0)
+        let ticket = clients.begin(.create(name: "scene"), at: 0)
         try step(0, .request(ticket: ticket, .createService(spec, registryAuth: nil), freshTokens: nil))
+    }
+
+    package mutating func scaleService(to replicas: UInt64) throws(Violation) {
+        guard let leader, let service = checker.truth.services.named("scene") else { return }
+        var spec = service.spec
+        spec.mode = ServiceMode(replicated: ReplicatedMode(replicas: replicas))
+        let request = ControlRequest.updateService(
+            id: service.id, version: service.version.index, spec, ServiceUpdateOptions())
+        try ask(leader, .scale(service.id, replicas), request)
     }
 
     /// The containers that run on all nodes but one.

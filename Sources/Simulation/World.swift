@@ -102,7 +102,7 @@ package struct World {
     var isCalm = false
     var runtimeFailures = 0
     /// Milliseconds that a plan may take.
-    var planDelay: Int64 = 60
+    package var planMilliseconds: ClosedRange<Int64> = 1...60
     /// A node that dies after so many more effects.
     var armedCrash: (node: Int, effects: Int)?
     /// Exchanges that wait for an answer: who asked, by the answerer's ticket.

@@ -16,8 +16,8 @@ package struct Table<Object: SwarmObject>: Sendable {
     /// All identifiers in their order; nil when they are sorted only when somebody asks.
     private var order: [ObjectID]?
 
-    /// - Parameter isOrdered: keep the order of the identifiers, for kinds of which there are some thousands at most and
-    ///   that are walked through far more often than one comes or goes.
+    /// - Parameter isOrdered: keep the order of the identifiers, for kinds of which there are some thousands at most
+    ///   and that are walked through far more often than one comes or goes.
     package init(isOrdered: Bool = true) { order = isOrdered ? [] : nil }
 
     package var count: Int { rows.count }
