@@ -150,8 +150,12 @@ package struct EngineRoutes: Sendable {
             "config", "volume", "daemon", "plugin",
         ]
         let filters = try request.filters(known)
-        let until = try Self.time("until", of: request)
-        let stream = await node.events(since: try Self.time("since", of: request))
+        let (since, until) = (try Self.time("since", of: request), try Self.time("until", of: request))
+        if let since, let until, since > until {
+            let (from, to) = (request.value("since") ?? "", request.value("until") ?? "")
+            throw SwarmError(.invalidArgument, "`since` time (\(from)) cannot be after `until` time (\(to))")
+        }
+        let stream = await node.events(since: since)
         return Response(
             .ok, headers: ["Content-Type": "application/json"],
             body: .stream { writer in
@@ -210,8 +214,9 @@ package struct EngineRoutes: Sendable {
 
     private static func line(_ event: SwarmEvent) throws -> String {
         var members: JSONMembers = [
-            "Type": .string(event.type), "Action": .string(event.action), "scope": .string(event.scope),
+            "Type": .string(event.type), "Action": .string(event.action),
             "Actor": ["ID": .string(event.actorID), "Attributes": .labels(event.attributes)],
+            "scope": .string(event.scope),
             "time": .integer(event.time.seconds), "timeNano": .integer(event.time.nanoseconds),
         ]
         if event.type == "container" {
@@ -228,6 +233,10 @@ enum Hidden {
     static func strip(_ service: Service) -> Service {
         var service = service
         (service.specVersion, service.previousSpecVersion, service.registryAuth) = (nil, nil, nil)
+        // Docker fills in what was allocated, and nothing was for a service without ports and virtual addresses.
+        if service.endpoint.ports == nil, service.endpoint.virtualIPs == nil {
+            service.endpoint.spec = EndpointSpec()
+        }
         return service
     }
 
@@ -235,6 +244,11 @@ enum Hidden {
         var task = task
         (task.specVersion, task.serviceName, task.serviceLabels) = (nil, nil, nil)
         (task.endpoint, task.startAfter, task.runningSince, task.registryAuth) = (nil, nil, nil, nil)
+        if task.spec.runtime == "container" { task.spec.runtime = nil }
+        if let container = task.status.containerStatus {
+            task.status.containerStatus?.pid = container.pid ?? 0
+            task.status.containerStatus?.exitCode = container.exitCode ?? 0
+        }
         return task
     }
 

@@ -46,6 +46,13 @@ extension EngineRoutes {
         return matches.count == 1 ? matches.first : nil
     }
 
+    /// Whether a container of this node is on it, running or not.
+    func isUsedHere(_ network: LocalNetwork) async -> Bool {
+        ((try? await node.runtime.containers()) ?? []).contains { info in
+            info.request?.standalone?.endpoints.contains { $0.networkID == network.id } ?? false
+        }
+    }
+
     func localDocument(_ network: LocalNetwork) async -> JSONDocument {
         var containers = JSONMembers()
         for info in (try? await node.runtime.containers()) ?? []

@@ -36,7 +36,9 @@ struct LogFormat: Sendable {
     private static func time(_ text: String?, _ name: String) throws -> Timestamp? {
         guard let text, !text.isEmpty, text != "0" else { return nil }
         guard let time = EngineRoutes.time(text) else {
-            throw SwarmError(.unknown, "could not parse \(name) timestamp: \(text)")
+            throw SwarmError(
+                .unknown,
+                "could not parse \(name) timestamp: strconv.ParseInt: parsing \"\(text)\": invalid syntax")
         }
         return time
     }

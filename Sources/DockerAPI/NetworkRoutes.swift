@@ -130,9 +130,22 @@ extension EngineRoutes {
         let filters = try request.filters(["driver", "id", "label", "name", "scope", "type", "dangling"])
         let store = await current()
         let wantsSwarm = filters["scope"].map { $0.contains("swarm") } ?? true
+        for type in filters["type"] ?? [] where !["builtin", "custom"].contains(type) {
+            throw SwarmError(.invalidArgument, "invalid filter: 'type'='\(type)'")
+        }
+        let dangling = try filters["dangling"].map { texts throws(SwarmError) in
+            guard let text = texts.first, texts.count == 1, Self.isGoBoolean(text) else {
+                throw SwarmError(.invalidArgument, "invalid filter 'dangling=\(texts)'")
+            }
+            return ["1", "t", "true"].contains(text.lowercased())
+        }
+        // The networks that every engine has are nobody's to remove: they count as used.
+        let wantsBuiltin = filters["type"]?.contains("builtin") != false && dangling == nil
+        let wantsCustom = filters["type"]?.contains("custom") != false
         let wantsLocal = filters["scope"].map { $0.contains("local") } ?? true
         var answer: [JSONDocument] = []
-        for network in store.networks.sorted where wantsSwarm {
+        for network in store.networks.sorted where wantsSwarm && wantsCustom {
+            if let dangling, dangling == isUsed(network, store) { continue }
             let driver = network.spec.driverConfiguration?.name ?? "overlay"
             guard (filters["driver"] ?? [driver]).contains(driver),
                 filters["name"].map({ $0.contains { network.spec.name.contains($0) } }) ?? true,
@@ -141,7 +154,9 @@ extension EngineRoutes {
             else { continue }
             answer.append(Self.document(network, tasks: store))
         }
-        for network in await node.localNetworks() where wantsLocal {
+        for network in await node.localNetworks()
+        where wantsLocal && (network.name == "bridge" ? wantsBuiltin : wantsCustom) {
+            if let dangling, dangling == (await isUsedHere(network)) { continue }
             guard filters["driver"].map({ $0.contains("bridge") }) ?? true,
                 filters["name"].map({ $0.contains { network.name.contains($0) } }) ?? true,
                 Lookup.hasPrefix(network.id, filters["id"] ?? []),
@@ -150,13 +165,19 @@ extension EngineRoutes {
             answer.append(await localDocument(network))
         }
         for name in PredefinedNetwork.names.dropFirst()
-        where wantsLocal && filters["label"] == nil && filters["id"] == nil {
+        where wantsLocal && wantsBuiltin && filters["label"] == nil && filters["id"] == nil {
             guard filters["name"].map({ $0.contains { name.contains($0) } }) ?? true,
                 filters["driver"].map({ $0.contains(name == "none" ? "null" : name) }) ?? true
             else { continue }
             answer.append(Self.local(name))
         }
         return try Self.json(answer)
+    }
+
+    /// Whether tasks of this node or of others have addresses on it, or services ask for it.
+    private func isUsed(_ network: Network, _ store: ObjectStore) -> Bool {
+        !store.tasks(onNetwork: network.id).allSatisfy(\.status.state.isTerminal)
+            || store.services.sorted.contains { $0.networkTargets.contains(network.id) }
     }
 
     private static func local(_ name: String) -> JSONDocument {
@@ -178,8 +199,8 @@ extension EngineRoutes {
         let ranges = (network.ipam?.configs ?? spec.ipamOptions?.configs ?? []).map {
             config -> JSONDocument in
             var members: JSONMembers = ["Subnet": .string(config.subnet ?? "")]
-            if let gateway = config.gateway { members["Gateway"] = .string(gateway) }
             if let range = config.range { members["IPRange"] = .string(range) }
+            if let gateway = config.gateway { members["Gateway"] = .string(gateway) }
             return .object(members)
         }
         var containers: JSONMembers = JSONMembers()
@@ -214,20 +235,28 @@ extension EngineRoutes {
         let body = try await request.decode(NetworkBody.self)
         let name = body.Name ?? ""
         let driver = body.Driver.flatMap { $0.isEmpty ? nil : $0 } ?? "bridge"
+        if driver == "host" || driver == "null" {
+            throw SwarmError(.permissionDenied, "only one instance of \"\(driver)\" network is allowed")
+        }
         guard driver == "overlay" || driver == "bridge" else {
-            throw SwarmError(
-                .notFound, "plugin \"\(driver)\" not found: swarmd makes overlay and bridge networks only")
+            throw SwarmError(.notFound, "plugin \"\(driver)\" not found")
         }
         guard !PredefinedNetwork.names.contains(name) else {
             throw SwarmError(.permissionDenied, "operation is not permitted on predefined \(name) network ")
         }
         if driver == "bridge" { return try await createLocal(body) }
         _ = try await managed()
+        if let manager = body.IPAM?.Driver, !["", "default"].contains(manager) {
+            throw SwarmError(
+                .invalidArgument,
+                "rpc error: code = InvalidArgument desc = error during lookup of plugin \(manager)")
+        }
         var spec = NetworkSpec(name: name)
         spec.labels = body.Labels ?? [:]
-        spec.driverConfiguration = Driver(name: driver, options: body.Options)
-        (spec.ipv6Enabled, spec.isInternal) = (body.EnableIPv6, body.Internal)
-        (spec.attachable, spec.ingress) = (body.Attachable, body.Ingress)
+        spec.driverConfiguration = Driver(name: driver, options: body.Options?.isEmpty == false ? body.Options : nil)
+        func set(_ flag: Bool?) -> Bool? { flag == true ? true : nil }
+        (spec.ipv6Enabled, spec.isInternal) = (set(body.EnableIPv6), set(body.Internal))
+        (spec.attachable, spec.ingress) = (set(body.Attachable), set(body.Ingress))
         let ranges = (body.IPAM?.Config ?? []).map {
             IPAMConfig(subnet: $0.Subnet, range: $0.IPRange, gateway: $0.Gateway)
         }
@@ -239,7 +268,7 @@ extension EngineRoutes {
                         .invalidArgument,
                         text.contains(":")
                             ? "\(text): networks of IPv6 are not supported; give a subnet of IPv4"
-                            : "invalid CIDR address: \(text)")
+                            : "Invalid subnet \(text) : invalid CIDR address: \(text)")
                 }
                 guard !Self.unusable.contains(where: { $0.contains(subnet.network) }) else {
                     throw SwarmError(

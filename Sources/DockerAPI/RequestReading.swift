@@ -24,7 +24,11 @@ extension Request {
 
     private func decode<Value: Decodable>(_ bytes: [UInt8]) throws -> Value {
         do {
-            return try JSONDecoder().decode(Value.self, from: Data(bytes))
+            let decoder = JSONDecoder()
+            decoder.keyDecodingStrategy = .custom { path in
+                FieldName(stringValue: GoFieldNames.declaredName(of: path.last?.stringValue ?? ""))
+            }
+            return try decoder.decode(Value.self, from: Data(bytes))
         } catch let error as DecodingError {
             // The decoder calls numbers that do not fit the field no JSON, and does not say where.
             if case .dataCorrupted(let context) = error, context.codingPath.isEmpty,
@@ -78,6 +82,10 @@ extension Request {
     func requiredVersion(_ kind: String) throws -> UInt64 {
         let text = value("version") ?? ""
         guard let version = UInt64(text) else {
+            // Docker gives the reason for these two to its log alone.
+            guard kind != "secret", kind != "config" else {
+                throw SwarmError(.invalidArgument, "invalid \(kind) version")
+            }
             let reason = "strconv.ParseUint: parsing \"\(text)\": invalid syntax"
             throw SwarmError(.invalidArgument, "invalid \(kind) version '\(text)': \(reason)")
         }
@@ -92,10 +100,18 @@ extension Request {
             throw SwarmError(.invalidArgument, "invalid filter: \(text)")
         }
         for key in parsed.keys.sorted() where !known.contains(key) {
-            throw SwarmError(.invalidArgument, "invalid filter '\(key)'")
+            throw SwarmError(.invalidArgument, "Invalid filter '\(key)'")
         }
         return parsed.mapValues(\.values).filter { !$0.value.isEmpty }
     }
+}
+
+/// A field of a request's body.
+private struct FieldName: CodingKey {
+    var stringValue: String
+    var intValue: Int? { nil }
+    init(stringValue: String) { self.stringValue = stringValue }
+    init?(intValue: Int) { nil }
 }
 
 /// Any JSON text: only the decoder's reading of it counts.

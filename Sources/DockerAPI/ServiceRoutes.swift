@@ -63,10 +63,13 @@ extension EngineRoutes {
         let filters = try request.filters(["id", "name", "label", "mode", "runtime"])
         let store = try await managed()
         let services = store.services.sorted.filter { service in
-            Lookup.hasPrefix(service.id, filters["id"] ?? [])
+            let (kind, runtime) = (service.spec.mode.kind, service.spec.taskTemplate.runtime ?? "container")
+            guard (filters["mode"] ?? [kind]).contains(kind), (filters["runtime"] ?? [runtime]).contains(runtime) else {
+                return false
+            }
+            return Lookup.hasPrefix(service.id, filters["id"] ?? [])
                 && Lookup.hasPrefix(service.spec.name, filters["name"] ?? [])
                 && Lookup.matches(service.spec.labels, filters["label"] ?? [])
-                && (filters["mode"] ?? [service.spec.mode.kind]).contains(service.spec.mode.kind)
         }
         if let text = request.value("status"), !text.isEmpty, !Self.isGoBoolean(text) {
             let reason = "strconv.ParseBool: parsing \"\(text)\": invalid syntax"
@@ -81,7 +84,7 @@ extension EngineRoutes {
             })
     }
 
-    private static func isGoBoolean(_ text: String) -> Bool {
+    static func isGoBoolean(_ text: String) -> Bool {
         ["1", "t", "T", "true", "True", "TRUE", "0", "f", "F", "false", "False", "FALSE"].contains(text)
     }
 
@@ -95,8 +98,14 @@ extension EngineRoutes {
         var desired = Int(clamping: service.spec.replicas)
         if service.spec.mode.global != nil {
             desired = tasks.filter { $0.desiredState <= .running }.count
+        } else if service.spec.mode.globalJob != nil {
+            // As Docker counts: what is done is no longer wanted.
+            desired = tasks.filter {
+                $0.jobIteration == service.jobStatus?.jobIteration && $0.desiredState <= .complete
+                    && !$0.status.state.isTerminal
+            }.count
         } else if service.spec.isJob {
-            desired = Int(clamping: service.spec.totalCompletions)
+            desired = Int(clamping: service.spec.maxConcurrent)
         }
         return ServiceStatus(
             runningTasks: UInt64(running), desiredTasks: UInt64(desired), completedTasks: UInt64(completed))
@@ -112,6 +121,9 @@ extension EngineRoutes {
         case "": break
         case "previous": options.rollback = true
         case let other: throw SwarmError(.unknown, "unrecognized rollback option \(other)")
+        }
+        guard ["", "spec", "previous-spec"].contains(options.registryAuthFrom ?? "") else {
+            throw SwarmError(.unknown, "unsupported registryAuthFrom value")
         }
         let spec = try await request.decode(ServiceSpec.self)
         _ = try await node.submit(.updateService(id: service.id, version: version, spec, options))
@@ -164,7 +176,10 @@ extension EngineRoutes {
             if onlyCurrent, let service = task.serviceID.flatMap({ store.services[$0] }),
                 task.spec != service.spec.taskTemplate
             {
-                return false
+                // A task that may stay where it is in spite of a new placement is as new as it gets.
+                var moved = task.spec
+                moved.placement = service.spec.taskTemplate.placement
+                guard moved == service.spec.taskTemplate else { return false }
             }
             return Lookup.hasPrefix(task.id, filters["id"] ?? [])
                 && Lookup.hasPrefix(task.displayName, filters["name"] ?? [])

@@ -69,12 +69,21 @@ extension EngineRoutes {
         }
         router.on(.GET, "/nodes") { request in
             let filters = try request.filters(["id", "name", "label", "node.label", "role", "membership"])
+            for (key, known) in [("role", ["manager", "worker"]), ("membership", ["accepted", "pending"])] {
+                for text in filters[key] ?? [] where !known.contains(text.lowercased()) {
+                    throw SwarmError(.unknown, "Invalid \(key) filter: '\(text)'")
+                }
+            }
+            func asksFor(_ value: String, _ key: String) -> Bool {
+                filters[key].map { $0.contains { $0.lowercased() == value } } ?? true
+            }
+            // Who is listed was let in: nobody waits at the door here.
             let nodes = try await managed().nodes.sorted.filter { node in
-                Lookup.hasPrefix(node.id, filters["id"] ?? [])
+                guard asksFor(node.spec.role, "role"), asksFor("accepted", "membership") else { return false }
+                return Lookup.hasPrefix(node.id, filters["id"] ?? [])
                     && Lookup.hasPrefix(node.description.hostname ?? "", filters["name"] ?? [])
                     && Lookup.matches(node.spec.labels, filters["node.label"] ?? [])
                     && Lookup.matches(node.description.engine.labels, filters["label"] ?? [])
-                    && (filters["role"] ?? [node.spec.role]).contains(node.spec.role)
             }
             return try Self.json(nodes)
         }

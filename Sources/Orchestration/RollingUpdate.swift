@@ -48,10 +48,18 @@ extension Workspace {
         }
     }
 
-    /// Whether a task was made from the service's template and endpoint as they are now.
+    /// Whether a task was made from the service's template and endpoint as they are now. Where only its placement has
+    /// changed, it stays as long as its node will do.
     func isCurrentVersion(_ task: SwarmTask, of service: Service) -> Bool {
-        task.spec == service.spec.taskTemplate
-            && (task.endpoint?.spec ?? EndpointSpec()) == (service.spec.endpointSpec ?? EndpointSpec())
+        let template = service.spec.taskTemplate
+        guard (task.endpoint?.spec ?? EndpointSpec()) == (service.spec.endpointSpec ?? EndpointSpec()) else {
+            return false
+        }
+        if task.spec == template { return true }
+        guard task.spec.placement != template.placement, let node = store.nodes[task.nodeID ?? ""] else { return false }
+        var moved = task.spec
+        moved.placement = template.placement
+        return moved == template && node.satisfies(template.placement)
     }
 
     private func isRenewed(_ task: SwarmTask, of service: Service, since start: Timestamp) -> Bool {
@@ -130,12 +138,13 @@ extension Workspace {
         let total = max(slots(of: service).count, 1)
         guard Double(failed.count) / Double(total) > config.maxFailureRatio else { return false }
         let culprit = failed[0].tasks.last { $0.status.state >= .failed }
-        let reason = "task \(culprit?.id ?? "") failed or was rejected"
+        let reason = "task \(culprit?.id ?? "")"
         if config.action == "rollback" && !isRollback, let previous = service.previousSpec {
-            (service.spec, service.previousSpec) = (previous, service.spec)
+            // What has failed is nothing to go back to.
+            (service.spec, service.previousSpec) = (previous, nil)
             service.updateStatus = UpdateStatus(
                 state: "rollback_started", startedAt: now,
-                message: "update rolled back due to failure or early termination of \(reason.prefix(30))")
+                message: "update rolled back due to failure or early termination of \(reason)")
         } else {
             let what = isRollback ? "rollback" : "update"
             service.updateStatus?.state = isRollback ? "rollback_paused" : "paused"

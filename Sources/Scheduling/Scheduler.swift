@@ -172,6 +172,8 @@ private struct Wishes {
     let service: ObjectID
     let nanoCPUs: Int64
     let memory: Int64
+    /// How many of each kind of generic resource.
+    let generic: [String: Int64]
     /// Nil when one of them cannot be read: no node satisfies it.
     let constraints: [PlacementConstraint]?
     let platforms: [Platform]
@@ -187,6 +189,7 @@ private struct Wishes {
         service = task.serviceID ?? ""
         let reserved = task.spec.reservedResources
         (nanoCPUs, memory) = (reserved.nanoCPUs ?? 0, reserved.memoryBytes ?? 0)
+        generic = reserved.genericCounts
         let parsed = task.spec.constraintTexts.map { try? PlacementConstraint($0) }
         constraints = parsed.contains { $0 == nil } ? nil : parsed.compactMap { $0 }
         platforms = task.spec.placement?.platforms ?? []
@@ -238,6 +241,7 @@ private struct NodeLoads {
     private let isAvailable: [Bool]
     private var freeNanoCPUs: [Int64]
     private var freeMemory: [Int64]
+    private var freeGeneric: [[String: Int64]]
     private var hostPorts: [Set<PortConfig>]
 
     init(of store: ObjectStore) {
@@ -245,6 +249,7 @@ private struct NodeLoads {
         positions = Dictionary(uniqueKeysWithValues: nodes.enumerated().map { ($1.id, $0) })
         freeNanoCPUs = nodes.map { $0.description.resources.nanoCPUs ?? 0 }
         freeMemory = nodes.map { $0.description.resources.memoryBytes ?? 0 }
+        freeGeneric = nodes.map(\.description.resources.genericCounts)
         totals = nodes.map { _ in 0 }
         isAvailable = nodes.map { $0.status.state == "ready" && $0.spec.availability == "active" }
         hostPorts = nodes.map { _ in [] }
@@ -257,6 +262,7 @@ private struct NodeLoads {
         if let reserved = task.spec.resources?.reservations {
             freeNanoCPUs[position] -= reserved.nanoCPUs ?? 0
             freeMemory[position] -= reserved.memoryBytes ?? 0
+            for (kind, count) in reserved.genericCounts { freeGeneric[position][kind, default: 0] -= count }
         }
         if task.endpoint?.ports?.isEmpty == false || task.endpoint?.spec.ports?.isEmpty == false {
             hostPorts[position].formUnion(Wishes(task).hostPorts)
@@ -282,6 +288,7 @@ private struct NodeLoads {
         if wishes.nanoCPUs > max(freeNanoCPUs[position], 0) || wishes.memory > max(freeMemory[position], 0) {
             return .resources
         }
+        if !wishes.generic.allSatisfy({ (freeGeneric[position][$0.key] ?? 0) >= $0.value }) { return .resources }
         if !wishes.hostPorts.isEmpty, !hostPorts[position].isDisjoint(with: wishes.hostPorts) { return .hostPort }
         return wishes.replicasMax > 0 && UInt64(count) >= wishes.replicasMax ? .maxReplicas : nil
     }

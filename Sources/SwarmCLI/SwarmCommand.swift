@@ -85,13 +85,20 @@ package enum SwarmCommand {
         }
         var rest = global.arguments[...]
         while command.action == nil {
-            guard let word = rest.popFirst(), word != "--help", word != "-h" else {
-                console.write(CommandHelp(command: command, path: path, columns: console.columns).text)
+            let word = rest.popFirst()
+            guard let word, word != "--help", word != "-h" else {
+                let help = CommandHelp(command: command, path: path, columns: console.columns).text
+                // Who asks for it reads it on standard output; who forgot a verb is told on the other.
+                if word == nil && command.name != root.name {
+                    console.writeError(bytes: Array(help.utf8))
+                } else {
+                    console.write(help)
+                }
                 return
             }
             guard let child = command.child(word) else {
                 let help = CommandHelp(command: command, path: path, columns: console.columns)
-                throw CommandFailure(help.refusal(unknown: word), status: CommandFailure.usageStatus)
+                throw CommandFailure(help.refusal(unknown: word))
             }
             (command, path) = (child, "\(path) \(child.name)")
         }
@@ -100,7 +107,7 @@ package enum SwarmCommand {
         }
         let help = CommandHelp(command: command, path: path, columns: console.columns)
         if let complaint = command.arguments.complaint(parsed.arguments.count) {
-            throw CommandFailure(help.refusal(complaint: complaint), status: CommandFailure.usageStatus)
+            throw CommandFailure(help.refusal(complaint: complaint))
         }
         let address = [global.text("host"), environment["SWARM_HOST"], environment["DOCKER_HOST"]]
             .compactMap { $0 }.first { !$0.isEmpty }

@@ -34,10 +34,16 @@ enum MachineFacts {
         return content.hasSuffix("\n") ? String(content.dropLast()) : content
     }
 
-    /// The source address that the kernel would use towards others; loopback on a machine without a network.
+    /// The source address that the kernel would use towards others; without a way to them the first address that is
+    /// not only of this machine, or else loopback.
     private static func defaultAddress() -> String {
         // TEST-NET-1 (RFC 5737).
         let source = clinux_source_towards(IPv4Address(192 << 24 | 2 << 8 | 1).value.bigEndian)
-        return source == 0 ? "127.0.0.1" : IPv4Address(UInt32(bigEndian: source)).description
+        guard source == 0 else { return IPv4Address(UInt32(bigEndian: source)).description }
+        // Loopback, and link-local addresses (RFC 3927), which our own links to networks have.
+        let others = HostAndPort.interfaces().map { $0.address }.filter {
+            $0.value >> 24 != 127 && $0.value >> 16 != 169 << 8 | 254
+        }
+        return others.first?.description ?? "127.0.0.1"
     }
 }

@@ -166,7 +166,18 @@ extension NodeDriver {
                 if error.code != .unavailable && error.code != .deadlineExceeded { throw error }
             }
         }
-        throw failure
+        throw Self.inDockersWords(failure)
+    }
+
+    /// What its clients look for when nobody listens at the address of a manager.
+    private static func inDockersWords(_ failure: SwarmError) -> SwarmError {
+        let text = failure.description
+        guard let middle = text.firstRange(of: " cannot be reached: ") else { return failure }
+        let (address, reason) = (text[..<middle.lowerBound], text[middle.upperBound...].lowercased())
+        return SwarmError(
+            .unavailable,
+            "rpc error: code = Unavailable desc = connection error: desc = \"transport: Error while dialing "
+                + "dial tcp \(address): connect: \(reason)\"")
     }
 
     private func enrol(

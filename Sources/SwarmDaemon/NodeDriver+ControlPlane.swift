@@ -86,7 +86,8 @@ extension NodeDriver: ControlPlane {
             }
             hub.publish(
                 SwarmEvent(
-                    type: type, action: action, actorID: object.id, attributes: ["name": name],
+                    type: type, action: action, actorID: object.id,
+                    attributes: EventAttributes.changes(change.before, change.after).merging(["name": name]) { $1 },
                     scope: "swarm",
                     time: commit.time))
         }

@@ -288,7 +288,10 @@ extension NodeDriver {
         defer { isChangingSwarm = false }
         guard !isLocked else { throw SwarmError(.unavailable, SwarmText.locked) }
         guard machine == nil else { throw SwarmError(.unavailable, SwarmText.alreadyMember) }
-        let token = try JoinToken(asked.joinToken)
+        let token: JoinToken
+        do throws(SwarmError) {
+            token = try JoinToken(asked.joinToken)
+        } catch { throw SwarmError(.unknown, error.message) }
         let key = P256PrivateKey.generate()
         let grant = try await enrol(asked, token, key)
         let advertise = asked.advertiseAddress.isEmpty ? grant.grant.seenAddress : asked.advertiseAddress

@@ -79,9 +79,9 @@ package struct ContainerSpec: Sendable, Hashable, Codable {
     enum CodingKeys: String, CodingKey {
         case image = "Image", labels = "Labels", command = "Command", args = "Args",
             hostname = "Hostname", env = "Env", dir = "Dir", user = "User", groups = "Groups",
-            privileges = "Privileges", initProcess = "Init", tty = "TTY", openStdin = "OpenStdin",
-            readOnly = "ReadOnly", stopSignal = "StopSignal", stopGracePeriod = "StopGracePeriod",
-            healthcheck = "Healthcheck", mounts = "Mounts", hosts = "Hosts", dnsConfig = "DNSConfig",
+            privileges = "Privileges", initProcess = "Init", stopSignal = "StopSignal", tty = "TTY",
+            openStdin = "OpenStdin", readOnly = "ReadOnly", mounts = "Mounts",
+            stopGracePeriod = "StopGracePeriod", healthcheck = "Healthcheck", hosts = "Hosts", dnsConfig = "DNSConfig",
             secrets = "Secrets", configs = "Configs", isolation = "Isolation", sysctls = "Sysctls",
             capabilityAdd = "CapabilityAdd", capabilityDrop = "CapabilityDrop", ulimits = "Ulimits",
             oomScoreAdj = "OomScoreAdj"
@@ -269,7 +269,7 @@ package struct SecretReference: Sendable, Hashable, Codable {
     }
 
     enum CodingKeys: String, CodingKey {
-        case secretID = "SecretID", secretName = "SecretName", file = "File"
+        case file = "File", secretID = "SecretID", secretName = "SecretName"
     }
 }
 
@@ -296,6 +296,6 @@ package struct ConfigReference: Sendable, Hashable, Codable {
     }
 
     enum CodingKeys: String, CodingKey {
-        case configID = "ConfigID", configName = "ConfigName", file = "File", runtime = "Runtime"
+        case file = "File", runtime = "Runtime", configID = "ConfigID", configName = "ConfigName"
     }
 }

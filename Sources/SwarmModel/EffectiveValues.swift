@@ -48,6 +48,18 @@ extension TaskSpec {
     package var reservedResources: Resources { resources?.reservations ?? Resources() }
 }
 
+extension Resources {
+    /// How many of each kind of generic resource, named ones counted.
+    package var genericCounts: [String: Int64] {
+        var counts: [String: Int64] = [:]
+        for resource in genericResources ?? [] {
+            if let discrete = resource.discrete { counts[discrete.kind, default: 0] += discrete.value }
+            if let named = resource.named { counts[named.kind, default: 0] += 1 }
+        }
+        return counts
+    }
+}
+
 extension ContainerSpec {
     /// 10 s by default.
     package var effectiveStopGracePeriod: Duration { .nanoseconds(stopGracePeriod ?? 10_000_000_000) }

@@ -52,6 +52,10 @@ extension Mount {
             throw refuse("invalid mount path: '\(target)' mount path must be absolute")
         }
         guard target != "/" else { throw refuse("invalid specification: destination can't be '/'") }
+        let propagation = bindOptions?.propagation ?? ""
+        guard ["", "rprivate", "private", "rshared", "shared", "rslave", "slave"].contains(propagation) else {
+            throw Rejection.engine("invalid MountPropagation: \"\(propagation)\"")
+        }
         switch type {
         case "bind":
             guard !source.isEmpty else { throw refuse("field Source must not be empty") }

@@ -32,7 +32,7 @@ struct TaskTemplate: Sendable {
         if let hostname = spec.hostname { spec.hostname = try expand(hostname, "hostname") }
         if let env = spec.env {
             var expanded: [String] = []
-            for entry in env { expanded.append(try expand(entry, "env")) }
+            for entry in env { expanded.append(try expandValue(of: entry)) }
             spec.env = expanded
         }
         if let mounts = spec.mounts {
@@ -56,15 +56,41 @@ struct TaskTemplate: Sendable {
         return mount
     }
 
-    private func expand(_ text: String, _ field: String) throws(SwarmError) -> String {
+    /// Only what stands behind the first `=` of a variable is a template.
+    private func expandValue(of entry: String) throws(SwarmError) -> String {
+        guard let sign = entry.firstIndex(of: "=") else { return entry }
+        let value = String(entry[entry.index(after: sign)...])
+        let escaped = entry.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"")
+        return try String(entry[...sign]) + expand(value, "env", context: "expanding env \"\(escaped)\": ")
+    }
+
+    private func expand(_ text: String, _ field: String, context: String = "") throws(SwarmError) -> String {
         guard text.contains("{{") else { return text }
         do throws(TemplateError) {
             return try Template(parsing: text, missingKey: .error).render(values)
         } catch {
-            // The command line's word for errors of `--format` has no place here.
-            let words = "\(error)".trimmingPrefix("template parsing error: ")
-            throw SwarmError(.invalidArgument, "expanding \(field) failed: \(words)")
+            throw SwarmError(.invalidArgument, "expanding \(field) failed: \(context)\(Self.words(error))")
         }
+    }
+
+    /// A templated secret or config, which may also name what else its task has.
+    func expand(
+        file text: String, _ what: String, _ attachments: TemplateAttachments
+    ) throws(SwarmError) -> String {
+        do throws(TemplateError) {
+            return try Template(parsing: text, functions: attachments.functions, missingKey: .error).render(values)
+        } catch {
+            throw SwarmError(.invalidArgument, "failed to expand \(what): \(Self.words(error))")
+        }
+    }
+
+    /// In Docker's words, which call the template `expansion` and what it is expanded with `Context`.
+    private static func words(_ error: TemplateError) -> String {
+        // The command line's word for errors of `--format` has no place here.
+        String("\(error)".trimmingPrefix("template parsing error: "))
+            .replacing("template: :", with: "template: expansion:")
+            .replacing("executing \"\" at", with: "executing \"expansion\" at")
+            .replacing("in type map[string]interface {}", with: "in type *template.Context")
     }
 
     /// Refuses at creation what no task could expand, by trying it on an imaginary task.
@@ -76,5 +102,35 @@ struct TaskTemplate: Sendable {
         do throws(SwarmError) {
             _ = try TaskTemplate(task, hostname: "hostname").expand(container)
         } catch { throw Rejection.invalid(error.message) }
+    }
+}
+
+/// What templated secrets and configs may ask for by name: the task's variables, and its files by their targets.
+struct TemplateAttachments: Sendable {
+    var environment: [String: String] = [:]
+    var secrets: [String: String] = [:]
+    var configs: [String: String] = [:]
+
+    var functions: [String: Template.Function] {
+        [
+            // Go's map gives nothing for a variable that is not set.
+            "env": lookup("env", environment) { _ in "" },
+            "secret": lookup("secret", secrets) { _ in nil },
+            "config": lookup("config", configs) { _ in nil },
+        ]
+    }
+
+    private func lookup(
+        _ kind: String, _ values: [String: String], otherwise: @escaping @Sendable (String) -> String?
+    ) -> Template.Function {
+        Template.Function { arguments throws(TemplateError) in
+            guard arguments.count == 1, case .string(let name) = arguments[0] else {
+                throw TemplateError("wrong number of args for \(kind): want 1 got \(arguments.count)")
+            }
+            guard let value = values[name] ?? otherwise(name) else {
+                throw TemplateError("\(kind) target \(name) not found")
+            }
+            return .string(value)
+        }
     }
 }

@@ -110,12 +110,12 @@ import Testing
             environment: [:])
     }
 
-    @Test func `misuse ends with 125`() async {
+    @Test func `misuse of flags ends with 125, of arguments and verbs with 1, as docker 28 does it`() async {
         #expect(await Self.run("service", "create", "--foo") == 125)
-        #expect(await Self.run("service", "create") == 125)
-        #expect(await Self.run("node", "ls", "extra") == 125)
-        #expect(await Self.run("frobnicate") == 125)
-        #expect(await Self.run("service", "frobnicate") == 125)
+        #expect(await Self.run("service", "create") == 1)
+        #expect(await Self.run("node", "ls", "extra") == 1)
+        #expect(await Self.run("frobnicate") == 1)
+        #expect(await Self.run("service", "frobnicate") == 1)
     }
 
     @Test func `an engine that is not there ends with 1`() async {
@@ -165,13 +165,15 @@ import Testing
                 Run 'swarmctl thing ls --help' for more information
                 """)
         #expect(
-            help.refusal(complaint: "accepts no arguments.") == """
-                "swarmctl thing ls" accepts no arguments.
-                See 'swarmctl thing ls --help'.
+            help.refusal(complaint: "accepts no arguments") == """
+                swarmctl: 'swarmctl thing ls' accepts no arguments
 
                 Usage:  swarmctl thing ls [OPTIONS]
 
-                List things
+                Run 'swarmctl thing ls --help' for more information
                 """)
+        #expect(ArgumentCount.exactly(1).complaint(0) == "requires 1 argument")
+        #expect(ArgumentCount.atLeast(1).complaint(0) == "requires at least 1 argument")
+        #expect(ArgumentCount.between(1...2).complaint(3) == "requires at least 1 and at most 2 arguments")
     }
 }

@@ -191,7 +191,20 @@ func complaint(_ body: () throws -> Void) -> String? {
 
     @Test func `a name without a value takes the caller's, and the last of equal names counts`() {
         #expect(
-            EnvironmentFile.resolve(["A=1", "B", "C", "A=2"], from: ["B": "b"]) == ["B=b", "A=2"])
+            EnvironmentFile.resolve(["A=1", "B", "C", "A=2"], from: ["B": "b"]) == ["B=b", "C", "A=2"])
+        // In files a name that the caller does not have is left out, as docker's client does it.
+        #expect(EnvironmentFile.resolve(["A=2"], files: ["A=1", "B", "C"], from: ["B": "b"]) == ["B=b", "A=2"])
+    }
+
+    @Test(arguments: [("0444", 0o444), ("0o444", 0o444), ("9", 9), ("0", 0), ("0x1f", 31)])
+    func `a file's mode is read in the base that it is written in`(text: String, mode: UInt32) throws {
+        #expect(try FileReferenceOption.parse("source=s,mode=\(text)").file.mode == mode)
+    }
+
+    @Test func `a file's mode that is no number is refused`() {
+        for text in ["08", "x", "", "-1", "4294967296"] {
+            #expect(complaint { _ = try FileReferenceOption.parse("source=s,mode=\(text)") } != nil)
+        }
     }
 
     @Test(arguments: [

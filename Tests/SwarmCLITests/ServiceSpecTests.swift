@@ -173,7 +173,7 @@ enum ServiceLine {
         #expect(spec.taskTemplate.forceUpdate == 1)
         #expect(spec.taskTemplate.resources?.limits?.memoryBytes == 1 << 30)
         #expect(spec.updateConfig?.delay == 2_000_000_000 && spec.updateConfig?.parallelism == 1)
-        #expect(spec.taskTemplate.restartPolicy == RestartPolicy(condition: "any", delay: 1_000_000_000))
+        #expect(spec.taskTemplate.restartPolicy == RestartPolicy(condition: "any", delay: 1_000_000_000, maxAttempts: 0))
     }
 
     @Test func `a capability that was dropped is only given back`() throws {

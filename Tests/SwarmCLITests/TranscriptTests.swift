@@ -60,7 +60,13 @@ import Testing
                 == "NAME      REPLICAS\nweb       1/2\n")
         #expect(throws: CommandFailure.self) { try listing.render(format: "{{.Nope}}") }
         let failure = #expect(throws: CommandFailure.self) { try listing.render(format: "{{.Name") }
-        #expect(failure?.status == CommandFailure.templateStatus)
+        #expect(failure?.status == 1)
+        let files = FileVerbs.listing(
+            [Secret(id: "i", spec: SecretSpec(name: "s<1>", labels: ["disk": "ssd"]))], showsDriver: false, now: Self.now)
+        #expect(try files.render(format: "{{.Label \"disk\"}}|{{.Label \"other\"}}") == "ssd|\n")
+        #expect(try files.render(format: "{{json .Name}}") == "\"s<1>\"\n")
+        #expect(try files.render(format: "json").contains("\"Name\":\"s\\u003c1\\u003e\""))
+        #expect(try !files.render(format: "json").contains("Driver"))
     }
 
     @Test func `service ps hangs older tasks under the newest and cuts errors`() throws {
@@ -85,6 +91,9 @@ import Testing
                 """)
         #expect(
             try listing.listing([tasks[1]]).render(format: nil, quiet: true) == "bbbbbbbbbbbbbbbbbbbbbbbbb\n")
+        // Templates get the bare names.
+        #expect(
+            try listing.listing(Array(tasks.prefix(2)), indents: false).render(format: "{{.Name}}") == "web.1\nweb.1\n")
     }
 
     @Test func `node ls marks the node that answers`() throws {
@@ -148,6 +157,12 @@ import Testing
 
                 """)
         #expect(try Inspection.render([value], format: "{{.Spec.Name}}") == "x\n")
+        #expect(
+            try Inspection.render([value], format: "{{json .Spec}} {{json .}}")
+                == #"{"Labels":{"b":"1","a":"2"},"Name":"x"} {"Spec":{"Labels":{"b":"1","a":"2"},"Name":"x"},"ID":"i","Args":[]}"#
+                + "\n")
+        let failure = #expect(throws: CommandFailure.self) { try Inspection.render([value], format: "{{.ID.x}}") }
+        #expect(failure?.message.hasPrefix("template parsing error: template: :1:") == true)
     }
 
     @Test func `ages are rounded as docker rounds them`() {

@@ -132,7 +132,67 @@ import Testing
                 id: id, version: version, NodeHarness.spec("web", replicas: 3, image: "bad:1"), .init()))
         node.advance(.seconds(30))
         #expect(node.running(id).count == 2)
-        #expect(node.store.services[id]?.updateStatus?.state == "paused")
+        let status = try #require(node.store.services[id]?.updateStatus)
+        #expect(status.state == "paused")
+        // The task itself may be history by now; nothing stands behind its identifier.
+        let words = (status.message ?? "").split(separator: " ")
+        #expect(words.dropLast().joined(separator: " ") == "update paused due to failure or early termination of task")
+        #expect(words.last?.count == 25)
+    }
+
+    @Test func `an update that is rolled back by itself leaves nothing to roll back to`() throws {
+        var node = try started()
+        var spec = NodeHarness.spec("web")
+        let id = try node.createService(spec)
+        node.missingImages["bad:1"] = "No such image: bad:1"
+        spec.taskTemplate.containerSpec?.image = "bad:1"
+        spec.updateConfig = UpdateConfig(failureAction: "rollback")
+        let version = try #require(node.store.services[id]).version.index
+        try node.demand(.updateService(id: id, version: version, spec, .init()))
+        node.advance(.seconds(30))
+        let service = try #require(node.store.services[id])
+        #expect(service.updateStatus?.state == "rollback_completed")
+        #expect(service.spec.taskTemplate.containerSpec?.image == "busybox")
+        #expect(service.previousSpec == nil)
+    }
+
+    @Test func `a constraint that their nodes satisfy replaces no tasks, and one that they do not replaces them one by one`() throws {
+        var node = try started()
+        var spec = NodeHarness.spec("web", replicas: 2)
+        let id = try node.createService(spec)
+        let before = Set(node.running(id).map(\.id))
+        func change(_ constraint: String) throws {
+            spec.taskTemplate.placement = Placement(constraints: [constraint])
+            let version = try #require(node.store.services[id]).version.index
+            try node.demand(.updateService(id: id, version: version, spec, .init()))
+            node.advance(.seconds(30))
+        }
+        try change("node.role==manager")
+        #expect(Set(node.running(id).map(\.id)) == before)
+        try change("node.role==worker")
+        // The update waits for the first to find a node before it takes the second.
+        #expect(node.running(id).count == 1)
+        let waiting = "no suitable node (scheduling constraints not satisfied on 1 node)"
+        #expect(node.tasks(id).contains { $0.desiredState <= .running && $0.status.err == waiting })
+    }
+
+    @Test func `a job without numbers runs once, and says so to clients that take them for given`() throws {
+        var node = try started()
+        var spec = NodeHarness.spec("job")
+        spec.mode = ServiceMode(replicatedJob: ReplicatedJobMode())
+        let id = try node.createService(spec)
+        let job = try #require(node.store.services[id]?.spec.mode.replicatedJob)
+        #expect(job == ReplicatedJobMode(maxConcurrent: 1, totalCompletions: 1))
+    }
+
+    @Test func `a claim of what no node has waits, and says why`() throws {
+        var node = try started()
+        var spec = NodeHarness.spec("web")
+        let claim = GenericResource(discrete: DiscreteGenericResource(kind: "gpu", value: 1))
+        spec.taskTemplate.resources = ResourceRequirements(reservations: Resources(genericResources: [claim]))
+        let id = try node.createService(spec)
+        #expect(node.running(id).isEmpty)
+        #expect(node.tasks(id).first?.status.err == "no suitable node (insufficient resources on 1 node)")
     }
 
     @Test func `an update watches its last task for the monitoring time, and pauses when it dies in it`() throws {

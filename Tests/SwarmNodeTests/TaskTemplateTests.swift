@@ -1,3 +1,4 @@
+import Foundation
 import Ports
 import Store
 import SwarmCore
@@ -35,6 +36,40 @@ import Testing
             #expect(made.mounts?.first?.target == "/data/\(slot)")
         }
         #expect(node.running(id).count == 2)
+    }
+
+    @Test func `templated files know the task, its variables and its other files`() throws {
+        var node = node()
+        func create(_ name: String, _ text: String, template: String? = nil) throws -> ObjectID {
+            let data = Data(text.utf8).base64EncodedString()
+            let driver = template.map { Driver(name: $0) }
+            let request = ControlRequest.createConfig(ConfigSpec(name: name, data: data, templating: driver))
+            guard case .success(.created(let id, _))? = node.request(request) else { throw SwarmError(.unknown, name) }
+            return id
+        }
+        let plain = try create("plain", "as it is: {{.Service.Name}}")
+        let text = "{{.Service.Name}} {{env \"A\"}} {{config \"/plain\"}}"
+        let templated = try create("templated", text, template: "golang")
+        var spec = NodeHarness.spec("web")
+        spec.taskTemplate.containerSpec?.env = ["A=1"]
+        spec.taskTemplate.containerSpec?.configs = [
+            ConfigReference(configID: plain, configName: "plain", file: ReferencedFile(name: "/plain")),
+            ConfigReference(configID: templated, configName: "templated", file: ReferencedFile(name: "/made")),
+        ]
+        let id = try node.createService(spec)
+        let container = try #require(node.running(id).first?.status.containerStatus?.containerID)
+        let files = try #require(node.requests[container]).files
+        #expect(files.map { String(decoding: $0.data, as: UTF8.self) } == [
+            "as it is: {{.Service.Name}}", "web 1 as it is: {{.Service.Name}}",
+        ])
+        // What a template asks for and is not there rejects its task, in words.
+        let lost = try create("lost", "{{secret \"nope\"}}", template: "golang")
+        spec = NodeHarness.spec("other")
+        spec.taskTemplate.containerSpec?.configs = [
+            ConfigReference(configID: lost, configName: "lost", file: ReferencedFile(name: "/lost"))
+        ]
+        let other = try node.createService(spec)
+        #expect(node.tasks(other).contains { $0.status.err?.contains("secret target nope not found") == true })
     }
 
     @Test(arguments: ["{{.Foo", "{{.Nope}}", "{{.Service.Nope}}", "{{nosuchfunction 1}}"])

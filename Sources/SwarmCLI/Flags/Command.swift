@@ -13,14 +13,14 @@ package struct ArgumentCount: Sendable {
     package static func between(_ range: ClosedRange<Int>) -> ArgumentCount { ArgumentCount(range: range) }
 
     /// What is wrong with a number of arguments; nil when nothing is.
-    func complaint(_ count: Int) -> String? {
+    package func complaint(_ count: Int) -> String? {
         guard !range.contains(count) else { return nil }
         func arguments(_ count: Int) -> String { "\(count) argument\(count == 1 ? "" : "s")" }
-        if range.upperBound == 0 { return "accepts no arguments." }
-        if range.lowerBound == range.upperBound { return "requires exactly \(arguments(range.lowerBound))." }
-        return count < range.lowerBound
-            ? "requires at least \(arguments(range.lowerBound))."
-            : "requires at most \(arguments(range.upperBound))."
+        if range.upperBound == 0 { return "accepts no arguments" }
+        if range.lowerBound == range.upperBound { return "requires \(arguments(range.lowerBound))" }
+        if range.upperBound == Int.max { return "requires at least \(arguments(range.lowerBound))" }
+        if range.lowerBound == 0 { return "requires at most \(arguments(range.upperBound))" }
+        return "requires at least \(range.lowerBound) and at most \(arguments(range.upperBound))"
     }
 }
 

@@ -50,11 +50,14 @@ package struct CommandHelp {
 
     /// A wrong number of arguments.
     package func refusal(complaint: String) -> String {
-        "\"\(path)\" \(complaint)\nSee '\(path) --help'.\n\n\(usageLine)\n\n\(command.summary)"
+        let verb = command.arguments.range.upperBound == Int.max ? "See" : "Run"
+        return "swarmctl: '\(path)' \(complaint)\n\n\(usageLine)\n\n\(verb) '\(path) --help' for more information"
     }
 
     /// A word that is no verb here.
     package func refusal(unknown word: String) -> String {
-        "swarmctl: unknown command: \(path) \(word)\n\nUsage:  \(path)\n\nRun '\(path) --help' for more information"
+        // The program itself has too many verbs for its usage to help here.
+        let usage = path.contains(" ") ? "Usage:  \(path)\n\n" : ""
+        return "swarmctl: unknown command: \(path) \(word)\n\n\(usage)Run '\(path) --help' for more information"
     }
 }

@@ -40,6 +40,22 @@ package enum GoNumber {
         return value
     }
 
+    /// A number in the base that its prefix says, as Go's `ParseUint` reads it with base 0: `0444` and `0o444` are
+    /// octal, `9` is nine.
+    package static func anyBase(_ text: String) throws(SwarmError) -> UInt32 {
+        let prefixes: [(prefix: String, radix: Int)] = [("0x", 16), ("0o", 8), ("0b", 2), ("0", 8)]
+        let lower = text.lowercased()
+        guard let known = prefixes.first(where: { lower.hasPrefix($0.prefix) && lower.count > $0.prefix.count }) else {
+            guard let value = UInt32(exactly: try uint(text)) else { throw outOfRange("ParseUint", text) }
+            return value
+        }
+        let digits = lower.dropFirst(known.prefix.count)
+        guard digits.allSatisfy(\.isHexDigit), let value = UInt32(digits, radix: known.radix) else {
+            throw invalid("ParseUint", text)
+        }
+        return value
+    }
+
     static func invalid(_ function: String, _ text: String) -> SwarmError {
         SwarmError(.invalidArgument, "strconv.\(function): parsing \"\(text)\": invalid syntax")
     }

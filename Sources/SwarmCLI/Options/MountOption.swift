@@ -3,7 +3,6 @@ package import SwarmModel
 
 /// `--mount type=…,source=…,target=…,…`.
 package enum MountOption {
-    private static let propagations = ["rprivate", "private", "rshared", "shared", "rslave", "slave"]
     private static let recursion = ["enabled", "disabled", "writable", "readonly"]
     /// Which type each kind of key belongs to.
     private static let owners: [(prefix: String, type: String)] = [
@@ -58,7 +57,7 @@ package enum MountOption {
         var options = mount.bindOptions ?? BindOptions()
         switch key {
         case "bind-propagation":
-            guard propagations.contains(value.lowercased()) else { throw invalid(key, value) }
+            // The engine knows which there are.
             options.propagation = value.lowercased()
         case "bind-nonrecursive": options.nonRecursive = try flag(key, value) ? true : nil
         case "bind-create-src": options.createMountpoint = try flag(key, value) ? true : nil
@@ -106,9 +105,6 @@ package enum MountOption {
             throw SwarmError(
                 .invalidArgument,
                 "source is empty: name a \(type == "bind" ? "path" : "volume") or leave it out")
-        }
-        if type == "bind", mount.source == nil {
-            throw SwarmError(.invalidArgument, "source is required for a mount of type bind")
         }
         for (prefix, owner) in owners where owner != type && keys.contains(where: { $0.hasPrefix(prefix) }) {
             throw SwarmError(.invalidArgument, "cannot mix '\(prefix)*' options with mount type '\(type)'")

@@ -46,7 +46,8 @@ package enum PublishOption {
         guard let port = UInt16(text) else {
             throw SwarmError(
                 .invalidArgument,
-                "invalid \(what): value must be an integer: invalid syntax")
+                "invalid \(what): value must be an integer: "
+                    + (UInt64(text) == nil ? "invalid syntax" : "value out of range"))
         }
         return UInt32(port)
     }
@@ -56,7 +57,13 @@ package enum PublishOption {
             String.init)
         let proto = parts.count == 2 ? parts[1].lowercased() : "tcp"
         let sides = parts[0].split(separator: ":", omittingEmptySubsequences: false).map(String.init)
-        guard sides.count < 3 else { throw SwarmError(.invalidArgument, "hostip is not supported") }
+        guard sides.count < 3 else {
+            let address = sides.dropLast(2).joined(separator: ":")
+            guard address.isEmpty || IPv4Address(address) != nil || address.hasPrefix("[") else {
+                throw SwarmError(.invalidArgument, "invalid IP address: \(address)")
+            }
+            throw SwarmError(.invalidArgument, "hostip is not supported")
+        }
         let target = sides[sides.count - 1]
         guard !target.isEmpty else {
             throw SwarmError(.invalidArgument, "no port specified: \(text)<empty>")

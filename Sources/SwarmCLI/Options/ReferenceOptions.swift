@@ -59,7 +59,7 @@ package struct FileReferenceOption: Sendable, Equatable {
             case "uid": file.uid = value
             case "gid": file.gid = value
             case "mode":
-                do { file.mode = try GoNumber.octal(value) } catch {
+                do { file.mode = try GoNumber.anyBase(value) } catch {
                     throw SwarmError(.invalidArgument, "invalid mode specified: \(error.message)")
                 }
             default: throw SwarmError(.invalidArgument, "invalid field in secret request: \(key)")
@@ -246,15 +246,23 @@ package enum EnvironmentFile {
         return lines
     }
 
-    /// Names without a value take the caller's, or are left out; of equal names only the last stays.
-    package static func resolve(_ entries: [String], from environment: [String: String]) -> [String] {
-        var resolved: [(key: String, value: String)] = []
+    /// Names without a value take the caller's, or stay bare for the node to leave out; of equal names only the last
+    /// stays.
+    /// - Parameter files: entries of files, where a name that the caller does not have is left out.
+    package static func resolve(
+        _ entries: [String], files: [String] = [], from environment: [String: String]
+    ) -> [String] {
+        let known = files.filter { $0.keyAndValue.value != nil || environment[$0] != nil }
+        return resolve(known + entries, environment)
+    }
+
+    private static func resolve(_ entries: [String], _ environment: [String: String]) -> [String] {
+        var resolved: [(key: String, entry: String)] = []
         for entry in entries {
             let (key, value) = entry.keyAndValue
-            guard let value = value ?? environment[key] else { continue }
             resolved.removeAll { $0.key == key }
-            resolved.append((key: key, value: value))
+            resolved.append((key: key, entry: (value ?? environment[key]).map { "\(key)=\($0)" } ?? key))
         }
-        return resolved.map { "\($0.key)=\($0.value)" }
+        return resolved.map(\.entry)
     }
 }

@@ -38,7 +38,9 @@ package struct Listing: Sendable {
         }
         switch format {
         case "", "table": return defaultTable
-        case "json": return rows.map { document($0).compact + "\n" }.joined()
+        case "json":
+            let template = try OutputTemplate("{{json .}}", complete: true)
+            return try rows.map { try template.render(document($0)) + "\n" }.joined()
         case let format where format.hasPrefix("table "): return try table(String(format.dropFirst(6)))
         default:
             let template = try OutputTemplate(format, complete: true)
@@ -81,24 +83,35 @@ package struct Listing: Sendable {
 
 /// A `--format` template over JSON.
 package struct OutputTemplate: Sendable {
+    private let text: String
     private let template: Template
+    private let isComplete: Bool
 
     /// Reads a template. Rows of lists are `complete`: they have every field there is, so an unknown one is a
     /// mistake; objects leave out what is empty.
     package init(_ text: String, complete: Bool = false) throws(CommandFailure) {
-        let unescaped = text.replacing("\\t", with: "\t").replacing("\\n", with: "\n")
+        self.text = text.replacing("\\t", with: "\t").replacing("\\n", with: "\n")
+        isComplete = complete
         do {
-            template = try Template(parsing: unescaped, missingKey: complete ? .error : .noValue)
+            template = try Template(
+                parsing: self.text, functions: complete ? RowFunctions.all : [:],
+                missingKey: complete ? .error : .noValue)
         } catch {
-            throw CommandFailure("\(error)", status: CommandFailure.templateStatus)
+            throw CommandFailure("\(error)", status: complete ? 1 : CommandFailure.templateStatus)
         }
     }
 
-    package func render(_ value: JSONValue) throws(CommandFailure) -> String {
+    /// - Parameter methods: functions of the value, called as its fields are; their names begin with a dot.
+    package func render(
+        _ value: JSONValue, methods: [String: Template.Function] = [:]
+    ) throws(CommandFailure) -> String {
         do {
-            return try template.render(TemplateValue(value))
+            guard !isComplete else { return try template.render(TemplateValue(value)) }
+            let json = MemberOrder(of: value).function
+            let functions = methods.merging(["json": json]) { $1 }
+            return try Template(parsing: text, functions: functions).render(TemplateValue(value))
         } catch {
-            throw CommandFailure("\(error)")
+            throw CommandFailure("template parsing error: \(error)")
         }
     }
 }

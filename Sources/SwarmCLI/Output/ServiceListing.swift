@@ -38,7 +38,8 @@ package enum ServiceListing {
                 "\(running)/\(concurrent) (\(status?.completedTasks ?? 0)/\(service.spec.totalCompletions) completed)"
         }
         if service.spec.mode.globalJob != nil {
-            return "\(running)/\(desired) (\(status?.completedTasks ?? 0)/\(desired) completed)"
+            let completed = status?.completedTasks ?? 0
+            return "\(running)/\(desired) (\(completed)/\(desired + completed) completed)"
         }
         let limit = service.spec.taskTemplate.maxReplicasPerNode
         return "\(running)/\(desired)" + (limit > 0 ? " (max \(limit) per node)" : "")

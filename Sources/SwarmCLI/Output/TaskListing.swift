@@ -29,7 +29,8 @@ package struct TaskListing: Sendable {
         return "\(service).\(node)"
     }
 
-    package func listing(_ tasks: [SwarmTask]) -> Listing {
+    /// - Parameter indents: whether older tasks of a slot hang under its newest, as in the default table.
+    package func listing(_ tasks: [SwarmTask], indents: Bool = true) -> Listing {
         var listing = Listing(
             columns: [
                 Column("ID", "ID"), Column("Name", "NAME"), Column("Image", "IMAGE"), Column("Node", "NODE"),
@@ -44,7 +45,7 @@ package struct TaskListing: Sendable {
         var previous = ""
         for (task, name) in named {
             // Older tasks of the same slot hang under the newest.
-            let isOlder = name == previous
+            let isOlder = indents && name == previous
             previous = name
             listing.rows.append(row(task, isOlder ? " \\_ \(name)" : name))
         }

@@ -48,7 +48,10 @@ package struct Convergence: Sendable {
     private var startState: String?
     private var hasStarted = false
 
-    package init() {}
+    /// What the last line calls the service; its identifier when nil.
+    private let name: String?
+
+    package init(name: String? = nil) { self.name = name }
 
     package mutating func observe(
         _ seen: ServiceObservation, at now: Instant
@@ -106,8 +109,7 @@ package struct Convergence: Sendable {
         stableSince = since
         let elapsed = now - since
         guard elapsed < monitor else {
-            let done =
-                isRollback ? "rollback of service \(service.id) converged" : "Service \(service.id) converged"
+            let done = "Service \(name ?? service.id) converged"
             return (lines + [ProgressLine("verify", "verify: \(done)")], .converged)
         }
         let left = (monitor - elapsed).wholeNanoseconds

@@ -27,7 +27,7 @@ enum ConvergenceWait {
 
     static func run(_ serviceID: String, name: String, _ invocation: Invocation, quiet: Bool) async throws {
         let (client, console) = (invocation.client, invocation.console)
-        var convergence = Convergence()
+        var convergence = Convergence(name: name)
         var display = ProgressDisplay(isTerminal: console.isTerminal, columns: console.columns)
         Interrupt.watch()
         defer { Interrupt.ignore() }

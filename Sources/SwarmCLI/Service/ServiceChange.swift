@@ -35,9 +35,7 @@ package struct ServiceChange: Sendable {
     private func applyMode(to spec: inout ServiceSpec) throws(SwarmError) {
         if let text = flags.text("replicas") {
             let replicas = try GoNumber.uint(text)
-            if spec.mode.replicatedJob != nil {
-                spec.mode.replicatedJob?.totalCompletions = replicas
-            } else if spec.isGlobal {
+            if spec.isJob || spec.isGlobal {
                 throw SwarmError(.invalidArgument, "replicas can only be used with replicated mode")
             } else {
                 spec.mode = ServiceMode(replicated: ReplicatedMode(replicas: replicas))
@@ -315,6 +313,7 @@ package struct ServiceChange: Sendable {
         var changed = old ?? [:]
         for key in flags.list("\(name)-rm") { changed[key] = nil }
         changed.merge(ServiceCreation.pairs(flags.list("\(name)-add"))) { $1 }
-        return changed
+        // A service always has labels, if none; what belongs to its containers is left out instead.
+        return changed.isEmpty && name != "label" ? nil : changed
     }
 }

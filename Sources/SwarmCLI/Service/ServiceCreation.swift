@@ -145,7 +145,7 @@ package struct ServiceCreation: Sendable {
         if let text = flags.text("entrypoint") { container.command = try ShellWords.split(text) }
         let labels = Self.pairs(flags.list("container-label"))
         if !labels.isEmpty { container.labels = labels }
-        let env = EnvironmentFile.resolve(fileEntries + flags.list("env"), from: environment)
+        let env = EnvironmentFile.resolve(flags.list("env"), files: fileEntries, from: environment)
         if !env.isEmpty { container.env = env }
         container.initProcess = flags.isOn("init")
         try ServiceEdit.applyScalars(flags, to: &container)
@@ -160,10 +160,12 @@ package struct ServiceCreation: Sendable {
         let secrets = try flags.list("secret").map { text throws(SwarmError) in
             try references.secret(try FileReferenceOption.parse(text))
         }
+        try Self.refuseSharedTargets("secret", secrets.map { ($0.secretName, $0.file?.name ?? "") })
         if !secrets.isEmpty { container.secrets = secrets }
         let configs = try flags.list("config").map { text throws(SwarmError) in
             try references.config(try FileReferenceOption.parse(text))
         }
+        try Self.refuseSharedTargets("config", configs.map { ($0.configName, $0.file?.name ?? "") })
         if !configs.isEmpty { container.configs = configs }
         let sysctls = Self.pairs(flags.list("sysctl"))
         if !sysctls.isEmpty { container.sysctls = sysctls }
@@ -175,6 +177,15 @@ package struct ServiceCreation: Sendable {
         container.capabilityDrop = capabilities.drop.isEmpty ? nil : capabilities.drop
         container.healthcheck = try ServiceEdit.healthcheck(flags, from: nil)
         return container
+    }
+
+    private static func refuseSharedTargets(
+        _ kind: String, _ references: [(name: String, target: String)]
+    ) throws(SwarmError) {
+        var targets: Set<String> = []
+        for (name, target) in references where !targets.insert(target).inserted {
+            throw SwarmError(.invalidArgument, "duplicate \(kind) target for \(name) not allowed")
+        }
     }
 
     /// `key=value` texts as a dictionary; the later of two equal keys counts.

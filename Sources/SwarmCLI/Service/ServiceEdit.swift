@@ -105,7 +105,7 @@ enum ServiceEdit {
     {
         let names = ["restart-condition", "restart-delay", "restart-max-attempts", "restart-window"]
         guard flags.isAnySet(names) else { return old }
-        var policy = old ?? RestartPolicy(condition: "any", delay: 5 * second)
+        var policy = old ?? RestartPolicy(condition: "any", delay: 5 * second, maxAttempts: 0)
         if let text = flags.text("restart-condition") { policy.condition = text }
         if let text = flags.text("restart-delay") { policy.delay = try GoDuration.parse(text) }
         if let text = flags.text("restart-max-attempts") { policy.maxAttempts = try GoNumber.uint(text) }

@@ -1,10 +1,10 @@
 import FoundationEssentials
 import SwarmClient
-import SwarmCore
-import SwarmModel
+package import SwarmCore
+package import SwarmModel
 
 /// `swarmctl secret …` and `swarmctl config …`, which differ in little but their data.
-enum FileVerbs {
+package enum FileVerbs {
     static let secrets = Command("secret", "Manage Swarm secrets", children: verbs("secret"))
     static let configs = Command("config", "Manage Swarm configs", children: verbs("config"))
 
@@ -32,15 +32,20 @@ enum FileVerbs {
                 throw CommandFailure("secret file is required")
             }
             if driver != nil, path != nil {
-                throw CommandFailure("when using secret driver secret data must be empty")
+                throw CommandFailure("When using secret driver secret data must be empty")
             }
             var spec = SecretSpec(
                 name: invocation.arguments[0], labels: ServiceCreation.pairs(invocation.list("label")))
             if let path {
+                let context = isSecret ? "" : "Error reading content from \"\(path)\": "
                 do {
-                    spec.data = Data(try TextFile.bytes(path)).base64EncodedString()
+                    let bytes = try TextFile.bytes(path)
+                    guard !bytes.isEmpty else {
+                        throw CommandFailure("\(context)error reading from \(path): data is empty")
+                    }
+                    spec.data = Data(bytes).base64EncodedString()
                 } catch let error as SwarmError {
-                    throw CommandFailure("error reading from \(path): \(error.message)")
+                    throw CommandFailure("\(context)error reading from \(path): \(error.message)")
                 }
             }
             if let driver { spec.driver = Driver(name: driver) }
@@ -112,7 +117,7 @@ enum FileVerbs {
         }.aliased("list")
     }
 
-    static func listing(_ objects: [Secret], showsDriver: Bool, now: Timestamp) -> Listing {
+    package static func listing(_ objects: [Secret], showsDriver: Bool, now: Timestamp) -> Listing {
         var listing = Listing(
             columns: [
                 Column("ID", "ID"), Column("Name", "NAME"), Column("Driver", "DRIVER"),
@@ -122,14 +127,16 @@ enum FileVerbs {
             shown: showsDriver
                 ? ["ID", "Name", "Driver", "CreatedAt", "UpdatedAt"]
                 : ["ID", "Name", "CreatedAt", "UpdatedAt"])
+        if !showsDriver { listing.columns.removeAll { $0.key == "Driver" } }
         listing.rows = objects.sorted { NaturalOrder.precedes($0.spec.name, $1.spec.name) }.map { object in
-            [
+            let row: [String: JSONValue] = [
                 "ID": .string(object.id), "Name": .string(object.spec.name),
                 "Driver": .string(object.spec.driver?.name ?? ""),
                 "CreatedAt": .string(Age.text(now - object.createdAt) + " ago"),
                 "UpdatedAt": .string(Age.text(now - object.updatedAt) + " ago"),
                 "Labels": .string(NetworkOptions.labels(object.spec.labels)),
             ]
+            return showsDriver ? row : row.filter { $0.key != "Driver" }
         }
         return listing
     }

@@ -78,7 +78,8 @@ enum TaskVerbs {
         let isQuiet = invocation.isOn("quiet")
         let names = isQuiet ? listing(invocation, services: [:], nodes: [:]) : try await names(invocation)
         invocation.console.write(
-            try names.listing(tasks).render(format: invocation.flag("format"), quiet: isQuiet))
+            try names.listing(tasks, indents: (invocation.flag("format") ?? "table").hasPrefix("table"))
+                .render(format: invocation.flag("format"), quiet: isQuiet))
     }
 
     /// How tasks are named, resolved unless `--no-resolve`.

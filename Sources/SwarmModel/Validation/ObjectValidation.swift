@@ -7,7 +7,10 @@ extension SecretSpec {
     /// Refuses bad names and data that is absent or too large; a secret with a driver has no data of its own.
     package func validate() throws(SwarmError) {
         try NameRule.checkFile(name)
-        if driver?.name?.isEmpty == false { return }
+        if let name = driver?.name, !name.isEmpty {
+            // Secrets come from drivers only where a plugin brings one, and this engine has no plugins.
+            throw Rejection.unknown("plugin \"\(name)\" not found")
+        }
         guard (1..<Self.maximumDataBytes).contains(Base64.decodedCount(data ?? "")) else {
             throw Rejection.invalid("secret data must be larger than 0 and less than 512000 bytes")
         }

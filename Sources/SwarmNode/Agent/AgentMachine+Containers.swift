@@ -21,7 +21,7 @@ extension AgentMachine {
             labels: labels(of: task, containerID), network: mode)
         request.hosts = hosts(of: task, containerID, spec)
         if mode != .host { request.resolvConf = resolverFile(spec) }
-        request.files = secretFiles(spec) + configFiles(spec)
+        request.files = try secretFiles(spec, template) + configFiles(spec, template)
         request.logDriver = task.spec.logDriver?.name ?? ""
         request.logOptions = task.spec.logDriver?.options ?? [:]
         return request
@@ -56,29 +56,66 @@ extension AgentMachine {
         return lines.joined(separator: "\n") + "\n"
     }
 
-    private func secretFiles(_ spec: ContainerSpec) -> [ContainerFile] {
-        (spec.secrets ?? []).compactMap { reference in
-            guard let secret = assignment?.secrets.first(where: { $0.id == reference.secretID }) else {
-                return nil
-            }
+    private func secretFiles(_ spec: ContainerSpec, _ template: TaskTemplate) throws(SwarmError) -> [ContainerFile] {
+        var files: [ContainerFile] = []
+        for reference in spec.secrets ?? [] {
+            guard let secret = assignment?.secrets.first(where: { $0.id == reference.secretID }) else { continue }
             let file = reference.file ?? ReferencedFile(name: reference.secretName)
             let path = file.name.hasPrefix("/") ? file.name : "/run/secrets/" + file.name
-            return ContainerFile(
-                path: path, data: Base64.decode(secret.spec.data ?? "") ?? [], uid: UInt32(file.uid) ?? 0,
-                gid: UInt32(file.gid) ?? 0, mode: file.mode, isSecret: true)
+            let data = try expanded(
+                secret.spec.data, secret.spec.templating, "secret \(secret.spec.name)", spec, template)
+            files.append(
+                ContainerFile(
+                    path: path, data: data, uid: UInt32(file.uid) ?? 0, gid: UInt32(file.gid) ?? 0, mode: file.mode,
+                    isSecret: true))
         }
+        return files
     }
 
-    private func configFiles(_ spec: ContainerSpec) -> [ContainerFile] {
-        (spec.configs ?? []).compactMap { reference in
+    private func configFiles(_ spec: ContainerSpec, _ template: TaskTemplate) throws(SwarmError) -> [ContainerFile] {
+        var files: [ContainerFile] = []
+        for reference in spec.configs ?? [] {
             guard let file = reference.file,
                 let config = assignment?.configs.first(where: { $0.id == reference.configID })
-            else { return nil }
+            else { continue }
             let path = file.name.hasPrefix("/") ? file.name : "/" + file.name
-            return ContainerFile(
-                path: path, data: Base64.decode(config.spec.data ?? "") ?? [], uid: UInt32(file.uid) ?? 0,
-                gid: UInt32(file.gid) ?? 0, mode: file.mode, isSecret: false)
+            let data = try expanded(
+                config.spec.data, config.spec.templating, "config \(config.spec.name)", spec, template)
+            files.append(
+                ContainerFile(
+                    path: path, data: data, uid: UInt32(file.uid) ?? 0, gid: UInt32(file.gid) ?? 0, mode: file.mode,
+                    isSecret: false))
         }
+        return files
+    }
+
+    /// The content as the container sees it: what was made with a template driver is expanded for each task.
+    private func expanded(
+        _ data: String?, _ driver: Driver?, _ what: String, _ spec: ContainerSpec, _ template: TaskTemplate
+    ) throws(SwarmError) -> [UInt8] {
+        let bytes = Base64.decode(data ?? "") ?? []
+        guard let name = driver?.name, !name.isEmpty else { return bytes }
+        guard name == "golang" else {
+            throw SwarmError(.invalidArgument, "failed to expand \(what): unrecognized template type: \(name)")
+        }
+        var attachments = TemplateAttachments()
+        for entry in spec.env ?? [] {
+            guard let sign = entry.firstIndex(of: "=") else { continue }
+            attachments.environment[String(entry[..<sign])] = String(entry[entry.index(after: sign)...])
+        }
+        for reference in spec.secrets ?? [] {
+            guard let secret = assignment?.secrets.first(where: { $0.id == reference.secretID }) else { continue }
+            attachments.secrets[reference.file?.name ?? reference.secretName] = Self.text(secret.spec.data)
+        }
+        for reference in spec.configs ?? [] {
+            guard let config = assignment?.configs.first(where: { $0.id == reference.configID }) else { continue }
+            attachments.configs[reference.file?.name ?? reference.configName] = Self.text(config.spec.data)
+        }
+        return Array(try template.expand(file: String(decoding: bytes, as: UTF8.self), what, attachments).utf8)
+    }
+
+    private static func text(_ data: String?) -> String {
+        String(decoding: Base64.decode(data ?? "") ?? [], as: UTF8.self)
     }
 }
 

@@ -133,6 +133,9 @@ package struct RequestHandler {
                 "network \(spec.name) cannot be encrypted: the nodes of this swarm cannot seal overlay traffic; "
                     + "create it without --opt encrypted, or encrypt in the application")
         }
+        if spec.ingress == true, spec.attachable == true {
+            throw Self.rpc(.invalidArgument, "ingress network cannot be attachable")
+        }
         if spec.ingress == true, let present = store.networks.sorted.first(where: { $0.spec.ingress == true })
         {
             throw Self.rpc(.conflict, "ingress network (\(present.id)) is already present")

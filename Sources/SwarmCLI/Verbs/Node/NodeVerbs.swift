@@ -33,9 +33,6 @@ enum NodeVerbs {
                 try await client.json("/nodes/" + (try await resolve(argument, client)))
             }
         }
-        guard invocation.flag("format") == nil else {
-            throw CommandFailure("--format is incompatible with human friendly format")
-        }
         var texts: [String] = []
         for argument in invocation.arguments {
             texts.append(NodeDescriptionText.text(try await client.node(try await resolve(argument, client))))
@@ -82,7 +79,7 @@ enum NodeVerbs {
     ) async throws {
         try await forEachArgument(invocation) { argument in
             let node = try await invocation.client.node(argument)
-            guard node.spec.role != role else { return "Node \(argument) is already a \(role)." }
+            guard node.spec.role != role else { return "Node \(node.id) is already a \(role)." }
             var spec = node.spec
             spec.role = role
             try await invocation.client.updateNode(node, to: spec)

@@ -22,17 +22,18 @@ extension ServiceVerbs {
         creation.references = try await ReferenceLookup.resolve(flags, suffix: "", client)
         var spec = try creation.spec()
         let auth = flags.isOn("with-registry-auth") ? RegistryLogin.header(for: invocation.arguments[0]) : nil
+        var doubt: String?
         if !flags.isOn("no-resolve-image") {
-            try await ImagePinning.pin(&spec.taskTemplate, auth, invocation)
+            doubt = try await ImagePinning.pin(&spec.taskTemplate, auth, invocation)
         } else {
             ImagePinning.complete(&spec.taskTemplate)
         }
         let created = try await client.createService(spec, registryAuth: auth)
+        if let doubt { invocation.console.complain(doubt) }
         for warning in created.warnings { invocation.console.complain(warning) }
         invocation.console.print(created.id)
         guard !flags.isOn("detach") else { return }
-        let name = spec.name.isEmpty ? created.id : spec.name
-        try await ConvergenceWait.run(created.id, name: name, invocation, quiet: flags.isOn("quiet"))
+        try await ConvergenceWait.run(created.id, name: created.id, invocation, quiet: flags.isOn("quiet"))
     }.endingFlagsAtArguments()
 
     static let update = Command(
@@ -55,7 +56,7 @@ extension ServiceVerbs {
             change.references = try await ReferenceLookup.resolve(flags, suffix: "-add", client)
             var spec = try change.apply(to: service.spec)
             var query: Query = ["registryAuthFrom": "spec"]
-            var auth: String?
+            var (auth, doubt): (String?, String?)
             if flags.isOn("with-registry-auth") {
                 auth = RegistryLogin.header(for: spec.taskTemplate.containerSpec?.image ?? "")
                 query = [:]
@@ -65,13 +66,11 @@ extension ServiceVerbs {
                 if flags.isOn("no-resolve-image") {
                     ImagePinning.complete(&spec.taskTemplate)
                 } else {
-                    try await ImagePinning.pin(&spec.taskTemplate, auth, invocation)
+                    doubt = try await ImagePinning.pin(&spec.taskTemplate, auth, invocation)
                 }
             }
-            for warning in try await client.updateService(service, to: spec, query: query, registryAuth: auth)
-            {
-                invocation.console.complain(warning)
-            }
+            let warnings = try await client.updateService(service, to: spec, query: query, registryAuth: auth)
+            for warning in [doubt].compactMap({ $0 }) + warnings { invocation.console.complain(warning) }
         }
         invocation.console.print(name)
         guard !flags.isOn("detach") else { return }
@@ -127,26 +126,29 @@ enum ImagePinning {
         task.containerSpec?.image = reference.familiar
     }
 
-    static func pin(_ task: inout TaskSpec, _ auth: String?, _ invocation: Invocation) async throws {
+    /// - Returns: a warning for when the image could not be looked up, which only matters once the service is made.
+    static func pin(
+        _ task: inout TaskSpec, _ auth: String?, _ invocation: Invocation
+    ) async throws -> String? {
         complete(&task)
         guard let image = task.containerSpec?.image, let reference = ImageReference(image),
             reference.digest == nil
         else {
-            return
+            return nil
         }
         do {
             let found = try await invocation.client.distribution(image, registryAuth: auth)
-            guard let digest = found.descriptor.digest, !digest.isEmpty else { return }
+            guard let digest = found.descriptor.digest, !digest.isEmpty else { return nil }
             task.containerSpec?.image = "\(image)@\(digest)"
             let platforms = (found.platforms ?? []).map { Platform(architecture: $0.architecture, os: $0.os) }
-            guard !platforms.isEmpty else { return }
+            guard !platforms.isEmpty else { return nil }
             var placement = task.placement ?? Placement()
             placement.platforms = platforms
             task.placement = placement
+            return nil
         } catch {
             guard !error.isUnreachable else { throw error }
-            guard !invocation.isOn("quiet") else { return }
-            invocation.console.complain(warning(image))
+            return invocation.isOn("quiet") ? nil : warning(image)
         }
     }
 

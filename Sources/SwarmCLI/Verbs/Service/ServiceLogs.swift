@@ -24,7 +24,7 @@ enum LogFlags {
         if flags.isOn("follow") { query.append("follow", "1") }
         if flags.isOn("timestamps") { query.append("timestamps", "1") }
         for name in ["since", "until"] {
-            if let text = flags.text(name) { query.append(name, try TimeArgument.parse(text, now: now)) }
+            if let text = flags.text(name) { query.append(name, try TimeArgument.parse(text, named: name, now: now)) }
         }
         query.append("tail", flags.text("tail") ?? "all")
         return query
@@ -34,7 +34,9 @@ enum LogFlags {
 /// `--since` and `--until`: a time, seconds since 1970, or how long ago.
 package enum TimeArgument {
     /// Seconds since 1970 with nine digits of fraction, as the API takes them.
-    package static func parse(_ text: String, now: Timestamp) throws(SwarmError) -> String {
+    package static func parse(
+        _ text: String, named name: String = "since", now: Timestamp
+    ) throws(SwarmError) -> String {
         if let ago = try? GoDuration.parse(text) { return format(now.nanoseconds - ago) }
         if !text.isEmpty, text.allSatisfy({ $0.isASCII && $0.isNumber || $0 == "." }) { return text }
         // Days and local times without a zone are completed to full times in UTC.
@@ -43,7 +45,8 @@ package enum TimeArgument {
             if let time = Timestamp(text + completion) { return format(time.nanoseconds) }
         }
         throw SwarmError(
-            .invalidArgument, "invalid value for a time: \"\(text)\" is neither a time nor a duration")
+            .invalidArgument,
+            "invalid value for \"\(name)\": failed to parse value as time or duration: \"\(text)\"")
     }
 
     private static func format(_ nanoseconds: Int64) -> String {
@@ -140,7 +143,6 @@ package struct TaskNames: Sendable {
     }
 
     static func load(_ invocation: Invocation) async throws -> TaskNames {
-        guard !invocation.isOn("no-resolve") else { return TaskNames() }
         let listing = try await TaskVerbs.names(invocation)
         var names = TaskNames(nodes: listing.nodeNames)
         for task in try await invocation.client.tasks() { names.tasks[task.id] = listing.name(task) }
@@ -187,13 +189,15 @@ package struct TaskLogWriter: Sendable {
         }
         let prefix = label(task: task, node: node)
         width = max(width, prefix.count)
-        let extra = showsDetails ? details + " " : ""
+        // Which task it is stands before the bar already.
+        let others = details.split(separator: ",").filter { !$0.hasPrefix("com.docker.swarm.") }.joined(separator: ",")
+        let extra = showsDetails ? others + " " : ""
         return Array("\(time)\(prefix.padded(width))    | \(extra)".utf8) + rest
     }
 
     private func label(task: String, node: String) -> String {
         let id = truncates ? task.shortID : task
         let name = names.tasks[task].map { showsIDs ? "\($0).\(id)" : $0 } ?? id
-        return "\(name)@\(names.nodes[node] ?? (truncates ? node.shortID : node))"
+        return "\(name)@\(names.nodes[node] ?? node)"
     }
 }

@@ -36,7 +36,11 @@ enum ServiceVerbs {
     ) { invocation in
         guard invocation.isOn("pretty") else {
             return try await Inspection.run(invocation) { argument in
-                try await invocation.client.json("/services/" + argument, ["insertDefaults": "true"])
+                do {
+                    return try await invocation.client.json("/services/" + argument, ["insertDefaults": "true"])
+                } catch let error as SwarmError where error.code == .notFound {
+                    throw SwarmError(.notFound, "Error: no such service: \(argument)")
+                }
             }
         }
         guard invocation.flag("format") == nil else {
@@ -87,7 +91,7 @@ enum ServiceVerbs {
                 throw CommandFailure(
                     "invalid scale specifier '\(argument)'.\nSee '\(invocation.path) --help'.\n\n"
                         + "Usage:  \(invocation.path) SERVICE=REPLICAS [SERVICE=REPLICAS...]\n\n"
-                        + "Scale one or multiple replicated services", status: CommandFailure.usageStatus)
+                        + "Scale one or multiple replicated services")
             }
             do {
                 wanted.append((name: name, replicas: try GoNumber.uint(value)))

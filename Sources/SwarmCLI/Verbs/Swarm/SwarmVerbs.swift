@@ -5,7 +5,7 @@ package import SwarmModel
 /// `swarmctl swarm …`.
 enum SwarmVerbs {
     static let command = Command(
-        "swarm", "Manage Swarm", children: [initialize, join, joinToken, leave, unlock, unlockKey, update])
+        "swarm", "Manage Swarm", children: [authority, initialize, join, joinToken, leave, unlock, unlockKey, update])
 
     private static let listenFlag = Flag(
         "listen-addr", FlagKind("node-addr"), "Listen address (format: \"<ip|interface>[:port]\")",
@@ -20,7 +20,7 @@ enum SwarmVerbs {
         default: "\"active\"")
 
     /// The flags that set the swarm's own spec.
-    private static let specFlags: [Flag] = [
+    static let specFlags: [Flag] = [
         Flag(
             "cert-expiry", .positiveDuration, "Validity period for node certificates (ns|us|ms|s|m|h)",
             default: "2160h0m0s"),
@@ -59,13 +59,13 @@ enum SwarmVerbs {
     ) { invocation in
         let flags = invocation.flags
         var body = SwarmInitBody()
-        body.ListenAddr = AddressArgument.withPort(flags.text("listen-addr") ?? "0.0.0.0:2377")
+        body.ListenAddr = AddressArgument.listening(flags)
         body.AdvertiseAddr = flags.text("advertise-addr") ?? ""
         body.DataPathAddr = flags.text("data-path-addr") ?? ""
         body.DataPathPort = UInt32(flags.text("data-path-port") ?? "0") ?? 0
         body.ForceNewCluster = flags.isOn("force-new-cluster")
         body.AutoLockManagers = flags.isOn("autolock")
-        body.Availability = flags.text("availability") ?? ""
+        body.Availability = try availability(flags)
         body.DefaultAddrPool = flags.list("default-addr-pool").flatMap {
             $0.split(separator: ",").map(String.init)
         }
@@ -81,9 +81,17 @@ enum SwarmVerbs {
         invocation.console.print("Swarm initialized: current node (\(id)) is now a manager.\n")
         try await printJoinCommand(role: "worker", invocation)
         invocation.console.print(
-            "To add a manager to this swarm, run 'swarmctl swarm join-token manager' and follow the instructions.\n"
+            "To add a manager to this swarm, run 'swarmctl swarm join-token manager' and follow the instructions."
         )
         if flags.isOn("autolock") { printUnlockHint(try await invocation.client.unlockKey(), invocation) }
+    }
+
+    private static func availability(_ flags: ParsedFlags) throws(CommandFailure) -> String {
+        let text = flags.text("availability") ?? ""
+        guard ["", "active", "pause", "drain"].contains(text.lowercased()) else {
+            throw CommandFailure("invalid availability \"\(text)\", only active, pause and drain are supported")
+        }
+        return text.lowercased()
     }
 
     static let join = Command(
@@ -95,12 +103,12 @@ enum SwarmVerbs {
     ) { invocation in
         let flags = invocation.flags
         var body = SwarmJoinBody()
-        body.ListenAddr = AddressArgument.withPort(flags.text("listen-addr") ?? "0.0.0.0:2377")
+        body.ListenAddr = AddressArgument.listening(flags)
         body.AdvertiseAddr = flags.text("advertise-addr") ?? ""
         body.DataPathAddr = flags.text("data-path-addr") ?? ""
         body.RemoteAddrs = [AddressArgument.withPort(invocation.arguments[0])]
         body.JoinToken = flags.text("token") ?? ""
-        body.Availability = flags.text("availability") ?? ""
+        body.Availability = try availability(flags)
         try await invocation.client.post("/swarm/join", body: body)
         let isManager = try await invocation.client.info().swarm?.controlAvailable ?? false
         invocation.console.print("This node joined a swarm as a \(isManager ? "manager" : "worker").")
@@ -172,6 +180,11 @@ enum SwarmVerbs {
 
     /// Reads a key of one line; what is typed on a terminal is not shown.
     static let unlock = Command("unlock", "Unlock swarm") { invocation in
+        switch try await invocation.client.info().swarm?.state ?? "" {
+        case "", "inactive": throw CommandFailure("Error: This node is not part of a swarm")
+        case "locked": break
+        default: throw CommandFailure("Error: swarm is not locked")
+        }
         let key = SecretLine.read("Enter unlock key: ", invocation.console)
         try await invocation.client.post("/swarm/unlock", body: ["UnlockKey": key])
     }
@@ -191,9 +204,14 @@ enum SwarmVerbs {
             }
             try await invocation.client.updateCluster(
                 cluster, to: cluster.spec, rotate: ClusterRotation(unlockKey: true))
-            if !isQuiet { invocation.console.print("Successfully rotated manager unlock key.\n") }
+            if !isQuiet { invocation.console.print("Successfully rotated manager unlock key.") }
         }
-        let key = try await invocation.client.unlockKey()
+        let key: String
+        do {
+            key = try await invocation.client.unlockKey()
+        } catch let error as SwarmError {
+            throw CommandFailure("could not fetch unlock key: \(error.description)")
+        }
         guard !key.isEmpty else { throw CommandFailure("no unlock key is set") }
         if isQuiet { invocation.console.print(key) } else { printUnlockHint(key, invocation) }
     }
@@ -215,6 +233,12 @@ enum SwarmVerbs {
 /// Addresses as `swarm` verbs take them.
 package enum AddressArgument {
     static let defaultPort = 2377
+
+    /// `--listen-addr`, where nothing is as good as the default.
+    static func listening(_ flags: ParsedFlags) -> String {
+        let text = flags.text("listen-addr") ?? ""
+        return withPort(text.isEmpty ? "0.0.0.0:\(defaultPort)" : text)
+    }
 
     /// With the default port where none is written.
     package static func withPort(_ text: String) -> String {

@@ -1,3 +1,4 @@
+import GoTemplate
 package import SwarmClient
 import SwarmCore
 import SwarmModel
@@ -6,11 +7,14 @@ import SwarmModel
 enum SystemVerbs {
     /// The version of this program; the daemon's is in its answer.
     static let clientVersion = "0.1.0"
+    /// The newest version of Docker's API whose words this program speaks.
+    static let apiVersion = "1.50"
 
     static let version = Command("version", "Show the version information", flags: [Inspection.formatFlag]) {
         invocation in
         let client: JSONValue = .object([
-            JSONMember("Version", .string(clientVersion)), JSONMember("Os", .string("linux")),
+            JSONMember("Version", .string(clientVersion)), JSONMember("ApiVersion", .string(apiVersion)),
+            JSONMember("APIVersion", .string(apiVersion)), JSONMember("Os", .string("linux")),
             JSONMember("Arch", .string("amd64")),
             JSONMember("Host", .string(invocation.client.host.description)),
         ])
@@ -64,13 +68,30 @@ enum SystemVerbs {
             for line in splitter.lines(adding: part) {
                 let event = try JSONValue(parsing: line)
                 let text =
-                    try template?.render(event)
+                    try template?.render(event, methods: eventMethods)
                     ?? (format == "json" ? event.compact : SystemText.event(event))
                 invocation.console.print(text)
             }
             invocation.console.flush()
         }
     }
+}
+
+extension SystemVerbs {
+    /// What templates call members of events that have other names on the wire.
+    private static let eventMethods = Dictionary(
+        uniqueKeysWithValues: [
+            ("Scope", "scope"), ("Time", "time"), ("TimeNano", "timeNano"), ("Status", "status"), ("ID", "id"),
+            ("From", "from"),
+        ].map { name, key in
+            (
+                "." + name,
+                Template.Function { arguments throws(TemplateError) in
+                    guard case .map(let event)? = arguments.first else { return .null }
+                    return event[key] ?? .string("")
+                }
+            )
+        })
 }
 
 extension Inspection {
