@@ -302,7 +302,6 @@ extension EngineRoutes {
                     try Lookup.find(request.capture("id"), "secret", in: secrets) { $0.spec.name }))
         }
         router.on(.POST, "/secrets/create") { request in
-            _ = try await managed()
             return try await created(.createSecret(try await request.decode(SecretSpec.self)))
         }
         router.on(.POST, "/secrets/{id}/update") { request in
@@ -348,7 +347,6 @@ extension EngineRoutes {
                 try Lookup.find(request.capture("id"), "config", in: configs) { $0.spec.name })
         }
         router.on(.POST, "/configs/create") { request in
-            _ = try await managed()
             return try await created(.createConfig(try await request.decode(ConfigSpec.self)))
         }
         router.on(.POST, "/configs/{id}/update") { request in

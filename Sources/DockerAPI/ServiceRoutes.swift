@@ -16,7 +16,6 @@ extension EngineRoutes {
             return try Self.json(Hidden.strip(service))
         }
         router.on(.POST, "/services/create") { request in
-            _ = try await managed()
             let spec = try await request.decode(ServiceSpec.self)
             let auth = request.head.headers.first(name: "x-registry-auth")
             guard

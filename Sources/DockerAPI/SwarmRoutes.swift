@@ -48,7 +48,6 @@ extension EngineRoutes {
             return try Self.json(Hidden.strip(cluster, showsTokens: true))
         }
         router.on(.POST, "/swarm/update") { request in
-            _ = try await managed()
             let version = try request.requiredVersion("swarm")
             let spec = try await request.decode(ClusterSpec.self)
             _ = try await node.submit(

@@ -70,9 +70,8 @@ struct CertificateKeeping: Sendable {
 /// This node's own certificate: renewed before it ends, when the node's role changes, and after it expired.
 extension NodeDriver {
     func noticeRole() {
-        guard let machine, let swarm else { return }
-        let isManager = machine.isManager
-        if isManager, swarm.identity.principal.role == .worker { wantCertificate() }
+        guard let isManager = machine?.isManager, let role = swarm?.identity.principal.role else { return }
+        if isManager, role == .worker { wantCertificate() }
         if !isManager, certificates.wasManager { wantCertificate() }
         certificates.wasManager = isManager
     }

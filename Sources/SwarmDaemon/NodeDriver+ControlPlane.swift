@@ -15,14 +15,13 @@ extension NodeDriver: ControlPlane {
         case .initializeSwarm(let asked): return try await initialize(asked)
         case .leaveSwarm(let force): return try await leave(force: force)
         default:
-            guard machine?.isManager ?? true else { throw SwarmError(.unavailable, SwarmText.worker) }
-            let tokens = try freshTokens()
-            var request = request
-            if case .updateSwarm(let version, let spec, var rotation) = request {
-                rotation.freshUnlockKey = UnlockKey.generate().text
-                request = .updateSwarm(version: version, spec, rotation)
+            try requireManager()
+            guard case .updateSwarm(let version, let spec, var rotation) = request else {
+                return try await write { .request(ticket: $0, request, freshTokens: nil) }
             }
-            let complete = request
+            let tokens = try freshTokens()
+            rotation.freshUnlockKey = UnlockKey.generate().text
+            let complete = ControlRequest.updateSwarm(version: version, spec, rotation)
             let response = try await write { .request(ticket: $0, complete, freshTokens: tokens) }
             keepUnlockKey()
             return response

@@ -145,30 +145,50 @@ package actor NodeDriver {
     }
 
     func step(_ event: NodeEvent) {
-        guard var machine else { return }
-        // The only reference, so that the machine's tables are changed in place.
-        self.machine = nil
-        let effects = machine.receive(event, at: SystemClock.now(), time: SystemClock.timestamp())
-        let deadline = machine.nextDeadline(now: SystemClock.now(), time: SystemClock.timestamp())
+        // In place: the machine is large, and its tables are shared with nobody.
+        let now = SystemClock.now()
+        guard let effects = machine?.receive(event, at: now, time: SystemClock.timestamp()) else { return }
+        let deadline = machine?.nextDeadline(now: now, time: SystemClock.timestamp()) ?? nil
         // A node that agrees with itself alone has all of it in its log.
-        let held = machine.voters.count > 1 || !machine.isManager ? machine.takeAssignment() : nil
-        self.machine = machine
+        let keepsAssignment = machine.map { $0.voters.count > 1 || !$0.isManager } ?? false
+        let held = keepsAssignment ? machine?.takeAssignment() : nil
         for effect in effects { perform(effect) }
         if let held { swarm?.agentState.save(held) }
         noticeRole()
         followAttachments()
+        if !watchers.isEmpty { tellWatchers() }
+        setTimer(deadline.map { now + $0 })
+    }
+
+    private func tellWatchers() {
+        guard let machine else { return }
         for (key, watcher) in watchers where watcher.until(machine) {
             watchers[key] = nil
             watcher.1.resume(returning: true)
         }
-        timer?.cancel()
+    }
+
+    /// A timer that comes before the deadline stays: it looks again then. Most events move the deadline a little, and
+    /// a new timer for each of them costs more than the machine's own work.
+    private func setTimer(_ deadline: Instant?) {
+        self.deadline = deadline
         guard let deadline else { return }
+        if let timerAt, timerAt <= deadline { return }
+        timer?.cancel()
         let generation = self.generation
+        timerAt = deadline
         timer = Task {
-            try? await Task.sleep(for: max(deadline, .milliseconds(1)))
+            try? await Task.sleep(for: max(deadline - SystemClock.now(), .milliseconds(1)))
             guard !Task.isCancelled else { return }
-            self.step(.deadlineReached, of: generation)
+            self.timerFired(of: generation)
         }
+    }
+
+    private func timerFired(of generation: Int) {
+        guard generation == self.generation else { return }
+        timerAt = nil
+        guard let deadline else { return }
+        if deadline <= SystemClock.now() { step(.deadlineReached) } else { setTimer(deadline) }
     }
 
     /// Waits until the machine is as wanted; false when it was not in that time, or this node left its swarm.
@@ -265,17 +285,19 @@ package actor NodeDriver {
         return try result.get()
     }
 
-    /// All objects at a moment not before this call.
-    package func read() async throws(SwarmError) -> ObjectStore {
-        guard let machine else {
+    func requireManager() throws(SwarmError) {
+        guard let isManager = machine?.isManager else {
             throw SwarmError(.unavailable, isLocked ? SwarmText.locked : SwarmText.notManager)
         }
-        guard machine.isManager else {
-            let isPromised = machine.store.nodes[machine.nodeID]?.spec.role == "manager"
-            let isCertified = swarm?.identity.principal.role == .manager
-            throw SwarmError(
-                .unavailable, isPromised || isCertified ? SwarmText.preparing : SwarmText.worker)
-        }
+        guard !isManager else { return }
+        let isPromised = machine.map { $0.store.nodes[$0.nodeID]?.spec.role == "manager" } ?? false
+        let isCertified = swarm?.identity.principal.role == .manager
+        throw SwarmError(.unavailable, isPromised || isCertified ? SwarmText.preparing : SwarmText.worker)
+    }
+
+    /// All objects at a moment not before this call.
+    package func read() async throws(SwarmError) -> ObjectStore {
+        try requireManager()
         nextTicket += 1
         let ticket = nextTicket
         let result = await withCheckedContinuation { continuation in
@@ -294,6 +316,7 @@ package actor NodeDriver {
         for reader in readers.values { reader.resume(returning: .failure(ended)) }
         for watcher in watchers.values { watcher.1.resume(returning: false) }
         timer?.cancel()
+        (timerAt, deadline) = (nil, nil)
         diskTrouble = nil
     }
 
