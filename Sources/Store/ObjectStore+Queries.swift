@@ -3,6 +3,12 @@ package import SwarmModel
 
 /// Who uses what, for refusing a removal with the users' names.
 extension ObjectStore {
+    /// Objects of all kinds.
+    package var count: Int {
+        nodes.count + services.count + networks.count + secrets.count + configs.count + tasks.count
+            + (cluster == nil ? 0 : 1)
+    }
+
     /// The services whose template refers to a secret, in the order of their names.
     package func services(usingSecret id: ObjectID) -> [Service] {
         byName { $0.secrets?.contains { $0.secretID == id } == true }

@@ -34,12 +34,15 @@ package actor NodeDriver {
     nonisolated let logger: Logger
     let network: KernelNetwork
     let names: NameServer
-    nonisolated let codec = JSONObjectCodec()
+    nonisolated let codec = PackedObjectCodec()
     var machine: NodeMachine?
     var swarm: SwarmParts?
     /// Counts memberships: answers to effects of a former one are ignored.
     var generation = 0
     private var timer: Task<Void, Never>?
+    /// When the timer fires, if there is one, and what the machine waits for.
+    private var timerAt: Instant?
+    private var deadline: Instant?
     var waiters: [UInt64: CheckedContinuation<Result<ControlResponse, SwarmError>, Never>] = [:]
     private var readers: [UInt64: CheckedContinuation<Result<ObjectStore, SwarmError>, Never>] = [:]
     private var nextTicket: UInt64 = 0

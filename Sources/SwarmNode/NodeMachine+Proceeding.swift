@@ -20,9 +20,12 @@ extension NodeMachine {
         return effects
     }
 
+    /// A snapshot costs as much as the store is large: it must be earned by as much log, so that writes to a large
+    /// store cost no more than those to a small one.
     private var isLogLong: Bool {
-        store.index >= lastSnapshot + setup.snapshotInterval
-            || store.index > lastSnapshot && raft.log.bytes - bytesAtSnapshot >= setup.snapshotBytes
+        store.index >= lastSnapshot + max(setup.snapshotInterval, LogIndex(store.count))
+            || store.index > lastSnapshot
+                && raft.log.bytes - bytesAtSnapshot >= max(setup.snapshotBytes, raft.snapshot?.image.count ?? 0)
     }
 
     /// A new manager needs what is no longer in the log, and there is no image to give to it.

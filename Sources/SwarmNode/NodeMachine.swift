@@ -16,9 +16,9 @@ package import SwarmModel
 package struct NodeMachine: Sendable {
     /// Requests that wait for their turn; more are refused as unavailable.
     package static let maximumWaitingRequests = 1024
-    /// A snapshot is taken, and the log cut, after so many entries.
+    /// A snapshot is taken, and the log cut, after so many entries, or as many as there are objects.
     package static let snapshotInterval: LogIndex = 5000
-    /// And after so many bytes of entries, which stay in memory until then.
+    /// And after so many bytes of entries, or as many as the last snapshot has; they stay in memory until then.
     package static let snapshotBytes = 4 << 20
     /// A request finds a leader in this time or fails.
     package static let requestTimeout: Duration = .seconds(10)
