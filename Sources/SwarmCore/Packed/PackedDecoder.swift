@@ -191,7 +191,8 @@ final class PackedEntries {
 
     func require(_ key: any CodingKey) throws -> Int {
         guard let value = find(key.stringValue) else {
-            throw DecodingError.keyNotFound(key, .init(codingPath: [], debugDescription: "no \(key.stringValue) is there"))
+            throw DecodingError.keyNotFound(
+                key, .init(codingPath: [], debugDescription: "no \(key.stringValue) is there"))
         }
         return value
     }
@@ -210,7 +211,9 @@ private struct PackedMapReader<Key: CodingKey>: KeyedDecodingContainerProtocol {
     func decode(_ type: Bool.Type, forKey key: Key) throws -> Bool { try source.bool(at: entries.require(key)) }
     func decode(_ type: String.Type, forKey key: Key) throws -> String { try source.string(at: entries.require(key)) }
     func decode(_ type: Double.Type, forKey key: Key) throws -> Double { try source.double(at: entries.require(key)) }
-    func decode(_ type: Float.Type, forKey key: Key) throws -> Float { Float(try source.double(at: entries.require(key))) }
+    func decode(_ type: Float.Type, forKey key: Key) throws -> Float {
+        Float(try source.double(at: entries.require(key)))
+    }
     func decode(_ type: Int.Type, forKey key: Key) throws -> Int { try integer(type, key) }
     func decode(_ type: Int8.Type, forKey key: Key) throws -> Int8 { try integer(type, key) }
     func decode(_ type: Int16.Type, forKey key: Key) throws -> Int16 { try integer(type, key) }
@@ -292,9 +295,9 @@ private struct PackedListReader: UnkeyedDecodingContainer {
     private mutating func inner() throws -> PackedDecoder {
         try take { PackedDecoder(source: $0, position: $1) }
     }
-    mutating func nestedContainer<Nested: CodingKey>(keyedBy type: Nested.Type) throws -> KeyedDecodingContainer<Nested> {
-        try inner().container(keyedBy: type)
-    }
+    mutating func nestedContainer<Nested: CodingKey>(keyedBy type: Nested.Type) throws
+        -> KeyedDecodingContainer<Nested>
+    { try inner().container(keyedBy: type) }
     mutating func nestedUnkeyedContainer() throws -> any UnkeyedDecodingContainer { try inner().unkeyedContainer() }
     mutating func superDecoder() throws -> any Decoder { try inner() }
 }

@@ -8,7 +8,7 @@
 ///     double                                  8 bytes, little-endian
 ///     text                                    LEB128 of its UTF-8 bytes, the bytes
 ///     list                                    4 bytes of length, little-endian, then values
-///     map                                     4 bytes of length, little-endian, then keys (as texts without tag) and values
+///     map                                     as a list, of keys (texts without tag) and values in turn
 ///
 /// Lists and maps begin with their length in bytes, so that what is not wanted is passed over in one step.
 package enum Packed {
@@ -30,7 +30,9 @@ package enum Packed {
     package static func decode<Value: Decodable>(_ type: Value.Type, from bytes: [UInt8]) throws -> Value {
         let source = PackedSource(bytes)
         let value = try source.read(type, at: 0)
-        guard try source.end(of: 0) == bytes.count else { throw source.damage("bytes follow the value", at: bytes.count) }
+        guard try source.end(of: 0) == bytes.count else {
+            throw source.damage("bytes follow the value", at: bytes.count)
+        }
         return value
     }
 
