@@ -113,7 +113,7 @@ is "no version" 400 "$(status -X POST -H 'Content-Type: application/json' -d '{}
 is "an unknown path" 404 "$(status http://d/nosuch)"
 is "a filter of no kind" 400 "$(status 'http://d/services?filters=%7B%22foo%22:%5B%22x%22%5D%7D')"
 # Times beyond what nanoseconds can count once ended the daemon; a delay beyond it was none.
-is "the end of time" 200 "$(status 'http://d/events?since=99999999999999999999&until=1')"
+is "a since after until, and after the end of time" 400 "$(status 'http://d/events?since=99999999999999999999&until=1')"
 is "no time" 400 "$(status 'http://d/events?since=nan&until=1')"
 is "lines after the end of time" 200 "$(status 'http://d/services/full/logs?stdout=1&since=1e300')"
 is "lines since nothing" 500 "$(status 'http://d/services/full/logs?stdout=1&since=nan')"
