@@ -40,9 +40,9 @@ extension NodeDriver: ControlPlane {
 
     package func localState() -> LocalSwarmState {
         var state = LocalSwarmState()
+        if wasRemoved { state.error = SwarmText.removed }
         guard let record = swarm?.record, let machine else {
             if isLocked { state.state = .locked } else if isChangingSwarm { state.state = .pending }
-            if wasRemoved { state.error = SwarmText.removed }
             return state
         }
         state.state =

@@ -250,11 +250,9 @@ package actor NodeDriver {
             // Told again and again until it is gone.
             guard !isChangingSwarm else { break }
             logger.warning("this node was removed from the swarm; it leaves")
+            wasRemoved = true
             Task {
-                do throws(SwarmError) {
-                    _ = try await self.leave(force: true)
-                    self.wasRemoved = true
-                } catch {
+                do throws(SwarmError) { _ = try await self.leave(force: true) } catch {
                     self.logger.error(
                         "this node could not leave; run 'swarm leave --force' on it",
                         metadata: ["error": "\(error)"])
@@ -342,7 +340,7 @@ enum SwarmText {
         "This node is already part of a swarm. Use \"docker swarm leave\" to leave this swarm and join another one."
     static let notMember = "This node is not part of a swarm"
     static let removed =
-        "this node was removed from its swarm by a manager and has left it; use \"swarm join\" to join one again"
+        "this node was removed from its swarm by a manager; use \"swarm join\" to join one again"
     static let locked =
         "Swarm is encrypted and needs to be unlocked before it can be used. Please use \"docker swarm unlock\" to "
         + "unlock it."

@@ -67,6 +67,12 @@ eventually 15 "node 6 to be Down" dead
 refuses 5 "promoting a dead node" "down and can't be promoted" on 1 node promote node6
 on 3 node rm node6 >/dev/null
 
+echo "== a node that was removed while it was away"
+cluster start 6
+removed() { [ "$(on 6 info --format '{{.Swarm.LocalNodeState}}')" = inactive ] && on 6 info | grep -q 'removed from its swarm by a manager'; }
+eventually 20 "node 6 to know that it was removed" removed
+is "nodes after it came back" 5 "$(on 1 node ls -q | wc -l)"
+
 echo "== a full disk"
 before=$(pids_on 8)
 in_8 sh -c "cat /dev/zero >$disk/ballast" 2>/dev/null || true
