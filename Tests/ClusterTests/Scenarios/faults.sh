@@ -39,7 +39,7 @@ refuses 5 "a rotated token" "valid join token.*rotated" join "$worker" 198.18.0.
 is "the state of the refused node" inactive "$(on 6 info --format '{{.Swarm.LocalNodeState}}')"
 
 echo "== addresses"
-refuses 8 "an address where nobody is" "198.18.0.99:2377.*(reach|unreachable|timed out|timeout)" join "$new" 198.18.0.99:2377
+refuses 8 "an address where nobody is" "198.18.0.99:2377.*(reach|unreachable|timed out|timeout|no answer in time)" join "$new" 198.18.0.99:2377
 refuses 8 "a port where nobody listens" "198.18.0.11:2399.*refused" join "$new" 198.18.0.11:2399
 refuses 8 "a worker's address" "198.18.0.14|manager" join "$new" 198.18.0.14:2377
 refuses 8 "what is no address" "nonsense:::" join "$new" nonsense:::
