@@ -13,7 +13,8 @@ trace() {
   echo "links $(cluster run 1 ip -o link | wc -l)"
   echo "rules $(cluster run 1 nft list ruleset | grep -vc '^$')"
   echo "routes $(cluster run 1 ip route show table all | wc -l)"
-  echo "mounts $(in_node cat /proc/self/mounts | wc -l)"
+  # Its own alone: what the host had mounted when the node was made goes from its copy as it goes from the host.
+  echo "mounts $(in_node cat /proc/self/mounts | grep -c -e "$CLUSTER_DIR" -e ' /run')"
   echo "cgroups $(find /sys/fs/cgroup -path "*$CLUSTER_NAME-1*" -type d 2>/dev/null | wc -l)"
   echo "containers $(find "$node/data/containers" -mindepth 1 -maxdepth 1 2>/dev/null | wc -l)"
   echo "pipes $(in_node find /run/swarmd/io /run/swarmd/secrets -mindepth 1 2>/dev/null | wc -l)"
