@@ -236,6 +236,19 @@ import Testing
         #expect(after.worker.split(separator: "-").prefix(3) == tokens.worker.split(separator: "-").prefix(3))
     }
 
+    @Test func `a rotation of the CA is refused in words while it would do nothing`() throws {
+        var node = try started()
+        let before = try #require(node.store.cluster)
+        for asked in [CAConfig(forceRotate: 1), CAConfig(signingCACert: "-----BEGIN CERTIFICATE-----")] {
+            var spec = before.spec
+            spec.caConfig = asked
+            #expect(throws: SwarmError.self) {
+                try node.demand(.updateSwarm(version: before.version.index, spec, SwarmRotation()))
+            }
+        }
+        #expect(node.store.cluster == before)
+    }
+
     @Test func `an unlock key comes with autolock, stays until it is rotated, and goes with it`() throws {
         var node = try started()
         func update(_ isLocked: Bool, _ rotates: Bool, _ fresh: String) throws -> String? {

@@ -75,6 +75,14 @@ package struct RequestHandler {
         guard var cluster = store.cluster else { throw notFound("cluster", "default") }
         try requireVersion(version, cluster.version)
         try spec.validate()
+        guard spec.caConfig?.forceRotate ?? 0 <= cluster.spec.caConfig?.forceRotate ?? 0,
+            spec.caConfig?.signingCACert?.isEmpty ?? true
+        else {
+            throw SwarmError(
+                .unimplemented,
+                "swarmd cannot rotate the CA yet; its root is valid for 20 years; join tokens are rotated with "
+                    + "\"docker swarm join-token --rotate\"")
+        }
         cluster.spec = spec.withDefaults()
         if let fresh = freshTokens, let current = cluster.joinTokens {
             cluster.joinTokens = JoinTokens(
