@@ -178,7 +178,7 @@ struct Checker {
 
 extension World {
     /// After a step of one node: what it says, sends and holds.
-    mutating func observe(_ node: Int, _ event: NodeEvent, _ effects: [NodeEffect]) throws(Violation) {
+    mutating func observe(_ node: Int, _ events: [NodeEvent], _ effects: [NodeEffect]) throws(Violation) {
         guard let machine = nodes[node].machine else { return }
         if machine.epoch > checker.epoch, machine.isLeader {
             // A cluster made anew begins another history.
@@ -205,13 +205,13 @@ extension World {
         if let ahead = machine.ahead, ahead.writes == 0, ahead.store.index != machine.store.index {
             throw Violation(text: "\(machine.nodeID) goes on from writes that nobody agreed on")
         }
-        try observeStreams(machine, event, effects)
+        try observeStreams(machine, events, effects)
         if !machine.deadNodes.isEmpty { try checkEndpoints(machine, node, effects) }
     }
 
     /// An agent holds at each version of its stream what the leader meant.
     private mutating func observeStreams(
-        _ machine: NodeMachine, _ event: NodeEvent, _ effects: [NodeEffect]
+        _ machine: NodeMachine, _ events: [NodeEvent], _ effects: [NodeEffect]
     ) throws(Violation) {
         var updates: [ObjectID: AssignmentUpdate] = [:]
         for case .send(.toAgent(.update(let update)), let route) in effects { updates[route.nodeID] = update }
@@ -219,7 +219,8 @@ extension World {
             let key = Checker.StreamKey(session: update.session, version: update.version)
             checker.sent[key] = Assignment(of: machine.store, node: id)
         }
-        guard case .peer(.toAgent, _) = event, let session = machine.session.session else { return }
+        let isUpdated = events.contains { if case .peer(.toAgent, _) = $0 { true } else { false } }
+        guard isUpdated, let session = machine.session.session else { return }
         let key = Checker.StreamKey(session: session, version: machine.session.version)
         guard let meant = checker.sent[key], let held = machine.session.assignment, meant != held else {
             return

@@ -33,6 +33,8 @@ struct SimulatedNode {
     /// The agent's file, and what is not in it yet.
     var held: HeldAssignment?
     var unsaved: HeldAssignment?
+    /// What the machine has not taken yet; a crash loses it.
+    var arrived: [NodeEvent] = []
     var containers: [String: Container] = [:]
     var networking = DesiredNetworking()
     var managers: [String] = []

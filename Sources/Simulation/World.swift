@@ -20,6 +20,8 @@ package struct WorldPlan: Sendable {
     /// Jobs, global services, health checks, nodes that leave or move, power cuts, rings: more than the fixed
     /// seeds know.
     package var isVaried = false
+    /// Machines take what arrived in the last moments in one step, as a busy driver's do.
+    package var sharesSteps = false
     package var nodeMutations: NodeMutations = []
     package var raftMutations: RaftMutations = []
     package var gossipMutations: MembershipMutations = []
@@ -58,6 +60,8 @@ package struct World {
     enum Happening {
         case wake(node: Int, boot: Int)
         case event(node: Int, boot: Int, NodeEvent)
+        /// The node takes what has arrived.
+        case turn(node: Int, boot: Int)
         case peer(PeerMessage, from: Int, to: Int)
         case datagram(GossipDatagram, from: Int, to: Int)
         case exchange(StateExchange, ticket: UInt64, from: Int, to: Int, boot: Int)
@@ -88,6 +92,8 @@ package struct World {
     static let farewellNanosecondsMax: Int64 = 7_000_000_000
     /// A crash loses what changed in the assignment so shortly before.
     static let assignmentWriteNanoseconds: Int64 = 100_000_000
+    /// What arrives in this time may share a step.
+    static let turnNanosecondsMax = 3_000_000
 
     package let seed: UInt64
     package let plan: WorldPlan
@@ -207,6 +213,14 @@ package struct World {
         case .event(let node, let boot, let event):
             guard nodes[node].boot == boot else { return }
             try step(node, event)
+        case .turn(let node, let boot):
+            guard nodes[node].boot == boot else { return }
+            guard nodes[node].pausedUntil <= now else {
+                return schedule(.turn(node: node, boot: boot), after: nodes[node].pausedUntil - now)
+            }
+            let arrived = nodes[node].arrived
+            nodes[node].arrived = []
+            try step(node, arrived)
         case .peer(let message, let from, let to):
             let before = nodes[to].machine?.session
             try step(to, .peer(message, from: nodes[from].id))
@@ -280,10 +294,18 @@ package struct World {
                 at: Instant(nanoseconds: nodes[node].pausedUntil))
             return
         }
-        note("\(nodes[node].id) \(describe(event))")
+        guard plan.sharesSteps else { return try step(node, [event]) }
+        if nodes[node].arrived.isEmpty {
+            schedule(.turn(node: node, boot: nodes[node].boot), after: Int64(below(Self.turnNanosecondsMax)))
+        }
+        nodes[node].arrived.append(event)
+    }
+
+    private mutating func step(_ node: Int, _ events: [NodeEvent]) throws(Violation) {
+        for event in events { note("\(nodes[node].id) \(describe(event))") }
         let (instant, time) = clocks(of: node)
-        let effects = nodes[node].machine?.receive(event, at: instant, time: time) ?? []
-        try observe(node, event, effects)
+        let effects = nodes[node].machine?.receive(events, at: instant, time: time) ?? []
+        try observe(node, events, effects)
         for effect in effects {
             guard nodes[node].isUp else { break }
             try perform(effect, of: node)
@@ -328,6 +350,7 @@ package struct World {
     mutating func start(_ node: Int) {
         if plan.isVaried, nodes[node].boot > 0, below(6) == 0 { nodes[node].moves = (nodes[node].moves + 1) % 250 }
         nodes[node].boot += 1
+        nodes[node].arrived = []
         nodes[node].wakeAt = .max
         nodes[node].troubledAt = now
         nodes[node].pausedUntil = 0
@@ -411,6 +434,7 @@ package struct World {
         }
         nodes[node].machine = nil
         nodes[node].boot += 1
+        nodes[node].arrived = []
         nodes[node].troubledAt = now
         if losingContainers {
             for id in nodes[node].containers.keys { nodes[node].containers[id]?.info.state = .exited }

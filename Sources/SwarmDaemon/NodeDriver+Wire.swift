@@ -17,7 +17,7 @@ extension NodeDriver {
         // The leader's log begins to arrive: this node is to be a manager, and needs a manager's certificate to
         // answer.
         if case .peer(.raft, _) = event, swarm?.identity.principal.role == .worker { wantCertificate() }
-        step(event)
+        stepSoon(event)
     }
 
     func transmit(_ message: PeerMessage, to route: PeerRoute) {

@@ -21,6 +21,8 @@ package actor NodeDriver {
     static let operationsMax = 16
     /// Between two attempts to stop a container, and the grace of those after the first.
     static let stopRetryPause: Duration = .seconds(1)
+    /// Events of one step at the most.
+    private static let eventsPerStepMax = 256
     /// Messages of peers that wait for their turn; the newest beyond it are dropped, as a network may.
     static let inboxMax = 8192
     /// Between two looks at what changes slowly: certificates, known peers.
@@ -43,6 +45,9 @@ package actor NodeDriver {
     /// When the timer fires, if there is one, and what the machine waits for.
     private var timerAt: Instant?
     private var deadline: Instant?
+    /// What came since the last step; the next one takes all of it.
+    private var arrived: [NodeEvent] = []
+    private var isStepDue = false
     var waiters: [UInt64: CheckedContinuation<Result<ControlResponse, SwarmError>, Never>] = [:]
     private var readers: [UInt64: CheckedContinuation<Result<ObjectStore, SwarmError>, Never>] = [:]
     private var nextTicket: UInt64 = 0
@@ -148,9 +153,28 @@ package actor NodeDriver {
     }
 
     func step(_ event: NodeEvent) {
+        arrived.append(event)
+        stepAll()
+    }
+
+    /// Steps once those who wait for this actor had their turn: under load many events share a step, and their writes
+    /// a batch; without load nobody waits.
+    func stepSoon(_ event: NodeEvent) {
+        arrived.append(event)
+        if arrived.count >= Self.eventsPerStepMax { return stepAll() }
+        guard !isStepDue else { return }
+        isStepDue = true
+        Task { self.stepAll() }
+    }
+
+    private func stepAll() {
+        isStepDue = false
+        guard !arrived.isEmpty else { return }
+        let events = arrived
+        arrived.removeAll(keepingCapacity: true)
         // In place: the machine is large, and its tables are shared with nobody.
         let now = SystemClock.now()
-        guard let effects = machine?.receive(event, at: now, time: SystemClock.timestamp()) else { return }
+        guard let effects = machine?.receive(events, at: now, time: SystemClock.timestamp()) else { return }
         let deadline = machine?.nextDeadline(now: now, time: SystemClock.timestamp()) ?? nil
         // A node that agrees with itself alone has all of it in its log.
         let keepsAssignment = machine.map { $0.voters.count > 1 || !$0.isManager } ?? false
@@ -281,7 +305,7 @@ package actor NodeDriver {
         let made = event(ticket)
         let result = await withCheckedContinuation { continuation in
             waiters[ticket] = continuation
-            step(made)
+            stepSoon(made)
         }
         return try result.get()
     }
@@ -303,7 +327,7 @@ package actor NodeDriver {
         let ticket = nextTicket
         let result = await withCheckedContinuation { continuation in
             readers[ticket] = continuation
-            step(.read(ticket: ticket))
+            stepSoon(.read(ticket: ticket))
         }
         return try result.get()
     }
@@ -312,6 +336,7 @@ package actor NodeDriver {
     func failWaiters() {
         let ended = SwarmError(.unavailable, "this node has left the swarm")
         let (waiters, readers, watchers) = (waiters, readers, watchers)
+        arrived = []
         (self.waiters, self.readers, self.watchers) = ([:], [:], [:])
         for waiter in waiters.values { waiter.resume(returning: .failure(ended)) }
         for reader in readers.values { reader.resume(returning: .failure(ended)) }

@@ -190,8 +190,22 @@ package struct NodeMachine: Sendable {
     // MARK: Events
 
     package mutating func receive(_ event: NodeEvent, at now: Instant, time: Timestamp) -> [NodeEffect] {
-        var effects: [NodeEffect] = []
+        receive(CollectionOfOne(event), at: now, time: time)
+    }
+
+    /// Events that came together: what follows from all of them follows once, so that writes asked for at the same
+    /// time share a batch.
+    package mutating func receive(
+        _ events: some Collection<NodeEvent>, at now: Instant, time: Timestamp
+    ) -> [NodeEffect] {
         manager?.noticeOwnPause(at: now)
+        var effects: [NodeEffect] = []
+        for event in events { effects += handle(event, at: now, time: time) }
+        return effects + settle(at: now, time: time)
+    }
+
+    private mutating func handle(_ event: NodeEvent, at now: Instant, time: Timestamp) -> [NodeEffect] {
+        var effects: [NodeEffect] = []
         switch event {
         case .recovered(let state): effects += recover(state, at: now, time: time)
         case .restored(let held):
@@ -221,7 +235,7 @@ package struct NodeMachine: Sendable {
             guard raft.isLeader else { break }
             effects += interpret(raft.receive(.transferLeadership(to: nil), at: now), at: now, time)
         }
-        return effects + settle(at: now, time: time)
+        return effects
     }
 
     /// The assignment to be stored, once after each change; a newer one replaces what is not written yet.

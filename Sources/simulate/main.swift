@@ -3,8 +3,9 @@ import Simulation
 import SwarmNode
 
 /// Runs seeds: `simulate SEED` one, with its transcript when it fails; `simulate --count N [--from SEED]` many;
-/// `--varied` plays more kinds of faults, `--faults N` and `--settle N` change the seconds of both parts;
-/// `--mutant NAME` plants a fault that some seed must notice, `--all` goes on after it; `bench` and `scale` measure.
+/// `--varied` plays more kinds of faults, `--shared` lets events share a step, `--faults N` and `--settle N` change
+/// the seconds of both parts; `--mutant NAME` plants a fault that some seed must notice, `--all` goes on after it;
+/// `bench` and `scale` measure.
 let words = Array(CommandLine.arguments.dropFirst())
 
 func number(after word: String) -> UInt64? {
@@ -15,6 +16,7 @@ func number(after word: String) -> UInt64? {
 func run(_ seed: UInt64, _ mutant: Mutant?) -> Bool {
     var plan = WorldPlan(seed: seed)
     plan.isVaried = words.contains("--varied")
+    plan.sharesSteps = words.contains("--shared")
     if let seconds = number(after: "--faults") { plan.faultSeconds = Int64(clamping: seconds) }
     if let seconds = number(after: "--settle") { plan.settleSeconds = Int64(clamping: seconds) }
     mutant?.plant(in: &plan)

@@ -21,6 +21,7 @@ import Testing
         for seed in (1000 + round * 15)..<(1015 + round * 15) {
             var plan = WorldPlan(seed: seed)
             (plan.isVaried, plan.faultSeconds) = (true, 9)
+            plan.sharesSteps = seed % 3 == 0
             var world = World(seed: seed, plan: plan)
             do throws(Violation) {
                 try world.run()
