@@ -119,6 +119,7 @@ package struct EngineRoutes: Sendable {
             "ExperimentalBuild": false,
             "ServerVersion": .string(facts.version), "Runtimes": ["runc": ["path": "runc"]],
             "DefaultRuntime": "runc",
+            "GenericResources": facts.genericResources.isEmpty ? nil : .value(facts.genericResources),
             "InitBinary": "tini", "SecurityOptions": ["name=seccomp,profile=builtin"], "Warnings": nil,
             "LiveRestoreEnabled": true, "Isolation": "", "Swarm": await swarmInfo(),
         ]
@@ -255,6 +256,7 @@ enum Hidden {
     static func strip(_ cluster: Cluster, showsTokens: Bool) -> Cluster {
         var cluster = cluster
         (cluster.rootKey, cluster.rootCertificates, cluster.unlockKey) = (nil, nil, nil)
+        (cluster.rootRotation, cluster.rootEpoch, cluster.lastForcedRotation) = (nil, nil, nil)
         (cluster.gossipKeys, cluster.gossipKeysChangedAt) = (nil, nil)
         if !showsTokens { cluster.joinTokens = nil }
         return cluster

@@ -39,6 +39,17 @@ package struct P256PrivateKey: Sendable, CustomStringConvertible {
         try self.init(handle: unsafe KeyHandle(key))
     }
 
+    /// The form of RFC 5915, which names no curve where the caller must.
+    package init(sec1 bytes: [UInt8]) throws(CryptoError) {
+        // ecPublicKey over prime256v1 (RFC 5480).
+        let algorithm: [UInt8] = [
+            0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d,
+            0x03, 0x01, 0x07,
+        ]
+        let key = DER.element(DER.octetString, bytes)
+        try self.init(pkcs8: DER.element(DER.sequence, DER.positiveInteger([]) + algorithm + key))
+    }
+
     private init(handle: KeyHandle) throws(CryptoError) {
         publicKey = try P256PublicKey(handle: handle)
         guard let info = unsafe EVP_PKEY2PKCS8(handle.pointer) else { throw .newest("EVP_PKEY2PKCS8") }

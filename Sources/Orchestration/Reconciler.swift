@@ -19,6 +19,7 @@ package enum Reconciler {
     ) -> Timestamp? {
         var work = Workspace(draft: draft, now: now, generator: generator)
         work.giveUpLostTasks()
+        work.findWhatNoLongerFits()
         for id in work.store.services.ids {
             guard !work.draft.isFull else {
                 work.revisit(at: now)
@@ -30,6 +31,7 @@ package enum Reconciler {
                 work.consider(service)
             }
         }
+        if !work.draft.isFull { work.draft.settleNodes() }
         work.reap()
         (draft, generator) = (work.draft, work.generator)
         return work.revisitAt
@@ -64,8 +66,10 @@ extension Workspace {
     mutating func evict(_ service: Service) {
         for (_, slot) in slots(of: service).sorted(by: { $0.key < $1.key }) {
             for task in slot.current where !task.isStopped {
-                guard mustLeaveNode(task) || violatesPlacement(task, service) else { continue }
+                let isUnfit = violatesPlacement(task, service) || unfit.contains(task.id)
+                guard mustLeaveNode(task) || isUnfit else { continue }
                 guard !draft.isFull else { return revisit(at: now) }
+                if isUnfit, !service.spec.isGlobal { draft.put(.task(task.noLongerMeetingConstraints)) }
                 want(.shutdown, of: task)
                 let hasSuccessor = slot.current.contains {
                     $0.id != task.id && $0.createdAt >= task.createdAt

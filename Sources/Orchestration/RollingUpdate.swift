@@ -129,7 +129,9 @@ extension Workspace {
         let failed = renewed.filter { slot in
             slot.tasks.contains { task in
                 guard isRenewed(task, of: service, since: start) else { return false }
-                guard [.failed, .rejected].contains(task.status.state) else { return false }
+                guard [.failed, .rejected].contains(task.status.state), task.status.err != SwarmTask.unfitError else {
+                    return false
+                }
                 guard let since = task.runningSince else { return true }
                 return task.status.timestamp - since <= config.effectiveMonitor
             }

@@ -8,6 +8,8 @@ struct Workspace<Generator: RandomNumberGenerator> {
     let now: Timestamp
     var generator: Generator
     private(set) var revisitAt: Timestamp?
+    /// Tasks for which their nodes no longer offer enough.
+    private(set) var unfit: Set<ObjectID> = []
     /// The slots that were asked for last.
     private var known: (service: ObjectID, changes: Int, slots: [SlotKey: Slot])?
 
@@ -87,6 +89,37 @@ struct Workspace<Generator: RandomNumberGenerator> {
     func mustLeaveNode(_ task: SwarmTask) -> Bool {
         guard let id = task.nodeID else { return false }
         return store.nodes[id]?.mayKeepTasks != true
+    }
+
+    /// Looks at what nodes offer once after they change: reservations are kept, what was lost goes, newest first.
+    mutating func findWhatNoLongerFits() {
+        guard !store.areNodesSettled else { return }
+        store.nodes.forEach { node in
+            let offer = node.description.resources
+            // Of a node that has not yet described itself nothing is known.
+            guard node.spec.availability == "active", var nanoCPUs = offer.nanoCPUs else { return }
+            var memory = offer.memoryBytes ?? 0
+            var generic = GenericPool(offer)
+            var tasks: [SwarmTask] = []
+            store.forEachTask(onNode: node.id) { task in
+                guard task.isCurrent, !task.isStopped, task.status.state >= .assigned,
+                    task.spec.resources?.reservations != nil
+                else { return }
+                tasks.append(task)
+            }
+            for task in tasks.sorted(by: { ($0.createdAt, $0.id) < ($1.createdAt, $1.id) }) {
+                let reserved = task.spec.reservedResources
+                guard nanoCPUs >= reserved.nanoCPUs ?? 0, memory >= reserved.memoryBytes ?? 0,
+                    generic.holds(task.genericResources ?? []), generic.holds(reserved.genericCounts)
+                else {
+                    unfit.insert(task.id)
+                    continue
+                }
+                nanoCPUs -= reserved.nanoCPUs ?? 0
+                memory -= reserved.memoryBytes ?? 0
+                _ = task.takeGenericResources(from: &generic)
+            }
+        }
     }
 
     /// Whether a task no longer fits the node it was given, although nothing about the service changed.

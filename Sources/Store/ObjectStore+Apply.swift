@@ -116,7 +116,7 @@ extension ObjectStore {
                 downNodes.remove(node.id)
             }
             guard case .node(let old)? = before, case .node(let new)? = after, old.spec == new.spec,
-                old.status.state == new.status.state, old.description == new.description
+                old.status.state == new.status.state, old.description.matters(like: new.description)
             else {
                 surroundingsChangedAt = index
                 return
@@ -173,5 +173,14 @@ extension Service {
     var referencedNetworkIDs: Set<ObjectID> {
         let attachments = (spec.taskTemplate.networks ?? []) + (spec.networks ?? [])
         return Set(attachments.compactMap(\.target) + (endpoint.virtualIPs ?? []).compactMap(\.networkID))
+    }
+}
+
+extension NodeDescription {
+    /// Whether both are the same to tasks: all nodes renew their certificates, and no task cares.
+    fileprivate func matters(like other: NodeDescription) -> Bool {
+        var other = other
+        other.tlsInfo = tlsInfo
+        return self == other
     }
 }

@@ -14,6 +14,8 @@ package struct SettledServices: Sendable {
         var revisitAt: Timestamp?
     }
     private var findings: [ObjectID: Finding] = [:]
+    /// Of the store in which every node had what its tasks need.
+    fileprivate var nodesIndex: UInt64?
 
     package init() {}
 
@@ -30,6 +32,9 @@ package struct SettledServices: Sendable {
 }
 
 extension ObjectStore {
+    /// Whether no node can have lost anything that its tasks need since they were last looked at.
+    package var areNodesSettled: Bool { settled.nodesIndex.map { $0 >= surroundingsChangedAt } ?? false }
+
     /// Whether nothing can have changed for a service since it was found to need nothing.
     /// - Returns: nil when the service must be looked at; otherwise when it must be next, if ever.
     package func settledUntil(_ service: ObjectID, at now: Timestamp) -> Timestamp?? {
@@ -42,5 +47,7 @@ extension StoreDraft {
     package mutating func settle(_ service: ObjectID, until revisitAt: Timestamp?) {
         store.settled.add(service, index: base.index, revisitAt: revisitAt)
     }
+    /// Every node, as the snapshot has it, has what its tasks need.
+    package mutating func settleNodes() { store.settled.nodesIndex = base.index }
     package mutating func unsettle(_ service: ObjectID) { store.settled.remove(service) }
 }

@@ -22,6 +22,11 @@ package enum StatusUpdate {
             if status.state == current.state && status.timestamp < current.timestamp { continue }
             if status.state == .running && task.runningSince == nil { task.runningSince = status.timestamp }
             task.status = status
+            if current.err == SwarmTask.unfitError {
+                // However its container ends, this is why.
+                (task.status.message, task.status.err) = (current.message, current.err)
+                if status.state.isTerminal { task.status.state = max(status.state, .rejected) }
+            }
             if changed[id] == nil { order.append(id) }
             changed[id] = task
         }

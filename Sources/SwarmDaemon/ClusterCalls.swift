@@ -20,6 +20,9 @@ enum ClusterCall {
     /// A node says what it is and where: after a restart, or on another address.
     static let announce = "node.announce"
 
+    /// The leader tells a node what it is to believe, and whose certificate it is to show.
+    static let followRoots = "ca.follow"
+
     /// A node asks for the keys of the gossip, which change with time.
     static let gossipKeys = "gossip.keys"
 
@@ -67,6 +70,7 @@ struct EnrolmentGrant: Codable, Sendable {
     var gossipKeys: [String]
     var dataPathPort: UInt16
     var epoch: UInt64
+    var rootEpoch: UInt64?
     var peers: [NodeRecord.Peer]
     /// The address that the call came from, as the manager sees it.
     var seenAddress: String
@@ -80,6 +84,8 @@ struct RenewalRequest: Codable, Sendable {
 struct RenewalGrant: Codable, Sendable {
     var chain: String
     var roots: String
+    /// See ``WantedRoots``; nil from an earlier version.
+    var rootEpoch: UInt64?
 }
 
 struct ReenrolmentRequest: Codable, Sendable {

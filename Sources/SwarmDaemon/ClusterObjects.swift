@@ -48,10 +48,17 @@ enum ClusterObjects {
 extension NodeFacts {
     /// What this machine says of itself in the store.
     func description(_ tlsInfo: TLSInfo) -> NodeDescription {
-        NodeDescription(
+        let pairs = labels.map { $0.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false) }
+        let engineLabels = Dictionary(
+            pairs.map { (String($0[0]), $0.count == 2 ? String($0[1]) : "") }, uniquingKeysWith: { _, last in last })
+        return NodeDescription(
             hostname: hostname, platform: Platform(architecture: architecture, os: "linux"),
-            resources: Resources(nanoCPUs: Int64(cpuCount) * 1_000_000_000, memoryBytes: memoryBytes),
-            engine: EngineDescription(engineVersion: version, plugins: EnginePlugin.builtIn), tlsInfo: tlsInfo)
+            resources: Resources(
+                nanoCPUs: Int64(cpuCount) * 1_000_000_000, memoryBytes: memoryBytes,
+                genericResources: genericResources.isEmpty ? nil : genericResources),
+            engine: EngineDescription(
+                engineVersion: version, labels: engineLabels.isEmpty ? nil : engineLabels,
+                plugins: EnginePlugin.builtIn), tlsInfo: tlsInfo)
     }
 }
 

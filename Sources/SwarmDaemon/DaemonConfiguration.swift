@@ -1,5 +1,6 @@
 import FoundationEssentials
 package import SwarmCore
+package import SwarmModel
 
 /// Everything that an operator decides about one daemon.
 ///
@@ -17,6 +18,10 @@ package struct DaemonConfiguration: Sendable, Equatable {
     package var logLevel = "info"
     /// `HOST`, `HOST:PORT` or networks: registries without a trusted certificate. All places' values add up.
     package var insecureRegistries: [String] = []
+    /// `key=value`: what the swarm knows as the labels of this node's engine.
+    package var labels: [String] = []
+    /// What tasks may claim of this node beside CPU and memory.
+    package var genericResources: [GenericResource] = []
     /// UDP and TCP.
     package var gossipPort: UInt16 = 7946
     /// How quickly silence counts as death: `lan`, `wan`, or `local` for nodes of one machine.
@@ -30,12 +35,14 @@ package struct DaemonConfiguration: Sendable, Equatable {
     private static let keys = [
         "DATA_DIR", "RUN_DIR", "HOST", "CONTAINERD", "CGROUP_PARENT", "LOG_LEVEL", "INSECURE_REGISTRY",
         "GOSSIP_PORT", "GOSSIP_PROFILE", "TLSVERIFY", "TLSCACERT", "TLSCERT", "TLSKEY", "INSECURE_TCP",
+        "LABEL", "NODE_GENERIC_RESOURCE",
     ]
     /// Flags that need no value.
     private static let switches: Set = ["--tlsverify", "--insecure-tcp"]
 
-    /// Where `hosts` comes from: values of one place add up, and replace those of a place that comes later.
-    private var hostsPlace = ""
+    /// Where the values of a list come from: those of one place add up, and replace those of a place that comes later.
+    private var places: [String: String] = [:]
+    private var genericTerms: [String] = []
 
     /// - Throws: `.invalidArgument` with the name of a key that is not known.
     package init(
@@ -88,11 +95,15 @@ package struct DaemonConfiguration: Sendable, Equatable {
         case "DATA_DIR": dataDirectory = value
         case "RUN_DIR": runDirectory = value
         case "HOST":
-            // All lines of the file are one place.
-            let source = place.split(separator: ",").first.map(String.init) ?? place
-            if hostsPlace != source { hosts = [] }
-            hostsPlace = source
-            hosts += value.split(separator: ",").map(String.init)
+            add(value.split(separator: ",").map(String.init), to: \.hosts, key, place)
+        case "LABEL":
+            guard value.contains("="), !value.hasPrefix("=") else {
+                throw SwarmError(.invalidArgument, "bad attribute format: \(value) in \(place): must be key=value")
+            }
+            add([value], to: \.labels, key, place)
+        case "NODE_GENERIC_RESOURCE":
+            add(value.split(separator: ",").map(String.init), to: \.genericTerms, key, place)
+            genericResources = try GenericResource.parse(genericTerms)
         case "TLSCACERT": tls.authority = value
         case "TLSCERT": tls.certificate = value
         case "TLSKEY": tls.key = value
@@ -120,6 +131,16 @@ package struct DaemonConfiguration: Sendable, Equatable {
             throw SwarmError(
                 .invalidArgument, "unknown setting SWARMD_\(key) in \(place); known are \(known)")
         }
+    }
+
+    private mutating func add(
+        _ values: [String], to list: WritableKeyPath<Self, [String]>, _ key: String, _ place: String
+    ) {
+        // All lines of the file are one place.
+        let source = place.split(separator: ",").first.map(String.init) ?? place
+        if places[key] != source { self[keyPath: list] = [] }
+        places[key] = source
+        self[keyPath: list] += values
     }
 
     private static func isOn(_ value: String, _ key: String, _ place: String) throws(SwarmError) -> Bool {

@@ -26,6 +26,8 @@ enum MachineFacts {
         let isUnified = FileManager.default.fileExists(atPath: "/sys/fs/cgroup/cgroup.controllers")
         facts.cgroupVersion = isUnified ? "2" : "1"
         facts.defaultAddress = defaultAddress()
+        facts.labels = configuration.labels
+        facts.genericResources = configuration.genericResources
         return facts
     }
 

@@ -33,6 +33,11 @@ extension NodeDriver {
             guard let principal else {
                 throw SwarmError(.unauthenticated, "\(call.name) is for nodes of the swarm; join it first")
             }
+            if call.name == ClusterCall.followRoots {
+                try principal.require(.manager)
+                try follow(try ClusterCall.decode(WantedRoots.self, call.body))
+                return .success([])
+            }
             let store = try await read()
             guard let cluster = store.cluster, let node = store.nodes[principal.nodeID] else {
                 throw SwarmError(
@@ -91,9 +96,14 @@ extension NodeDriver {
             nodeID: Identifier.random(using: &generator), role: role == .manager ? "manager" : "worker",
             availability: asked.availability.isEmpty ? "active" : asked.availability,
             description: asked.description, address: advertised.isEmpty ? host : advertised)
-        let certificate = try CertificateKeeping.issue(
+        var certificate = try CertificateKeeping.issue(
             request, to: join.nodeID, by: cluster, role: join.role, at: SystemClock.timestamp())
         _ = try await submit(.joinSwarm(join))
+        // Whoever is known is waited for when the root changes; it may have changed before this node was.
+        if let changed = try await read().cluster, changed.rootEpoch != cluster.rootEpoch {
+            certificate = try CertificateKeeping.issue(
+                request, to: join.nodeID, by: changed, role: join.role, at: SystemClock.timestamp())
+        }
         let own = NodeRecord.Peer(
             nodeID: machine.nodeID, addresses: [swarm.record.advertiseAddress],
             gossipAddress:
@@ -108,6 +118,7 @@ extension NodeDriver {
             nodeID: join.nodeID, clusterID: cluster.id, isManager: role == .manager, chain: certificate.chain,
             roots: certificate.roots, gossipKeys: cluster.gossipKeys ?? [],
             dataPathPort: UInt16(clamping: cluster.dataPathPort), epoch: machine.epoch,
+            rootEpoch: certificate.rootEpoch,
             peers: [own] + knownPeers(machine), seenAddress: host)
     }
 

@@ -21,6 +21,7 @@ struct CertificateKeeping: Sendable {
     var announced = ""
     var isAnnouncing = false
     var gossipKeysAskedAt: Instant?
+    var rotation = RootRotationKeeper()
 
     static func certificates(_ pem: String) throws(SwarmError) -> [X509Certificate] {
         do throws(CryptoError) {
@@ -54,16 +55,13 @@ struct CertificateKeeping: Sendable {
     static func issue(
         _ request: X509Request, to nodeID: String, by cluster: Cluster, role: String, at time: Timestamp
     ) throws(SwarmError) -> RenewalGrant {
-        guard let certificates = cluster.rootCertificates, let key = cluster.rootKey else {
-            throw SwarmError(.unavailable, "this manager does not have the swarm's CA key yet; try again")
-        }
-        let authority = try CertificateAuthority(
-            certificatesPEM: Array(certificates.utf8), keyPEM: Array(key.utf8))
+        let authority = try cluster.authority()
         let principal = NodePrincipal(
             nodeID: nodeID, role: role == "manager" ? .manager : .worker, clusterID: cluster.id)
         let chain = try authority.issue(
             request, to: principal, validity: cluster.spec.certificateValidity, at: time)
-        return RenewalGrant(chain: pem(chain), roots: pem([authority.root]))
+        let wanted = WantedRoots(cluster)
+        return RenewalGrant(chain: pem(chain), roots: wanted.roots, rootEpoch: wanted.epoch)
     }
 }
 
@@ -144,7 +142,9 @@ extension NodeDriver {
         // One that was demoted before remembers itself as a worker until the log has caught up: it would certify
         // itself as one for ever, and the leader take none of its acknowledgements.
         if machine.isManager, let cluster = machine.store.cluster, cluster.rootKey != nil,
-            let node = machine.store.nodes[machine.nodeID], node.spec.role == "manager"
+            let node = machine.store.nodes[machine.nodeID], node.spec.role == "manager",
+            // Nor is a root gone back to that the log has yet to learn was replaced.
+            cluster.rootEpoch ?? 0 >= swarm.record.rootEpoch ?? 0
         {
             grant = try CertificateKeeping.issue(
                 request, to: node.id, by: cluster, role: node.spec.role, at: now)
@@ -155,17 +155,14 @@ extension NodeDriver {
             grant = try ClusterCall.decode(
                 RenewalGrant.self, try await askManagers(PeerCall(name: ClusterCall.renew, body: body)))
         }
-        guard generation == self.generation else { return }
+        guard generation == self.generation, grant.rootEpoch ?? 0 >= self.swarm?.record.rootEpoch ?? 0 else { return }
         let trust = try TrustBundle(
             pem: Array(grant.roots.utf8), clusterID: swarm.identity.principal.clusterID)
         let renewed = try swarm.identity.renewed(
             key: key, chain: CertificateKeeping.certificates(grant.chain), trust: trust)
-        try IdentityStore(directory: paths.certificates).save(renewed, unlockKey: self.swarm?.unlockKey)
-        self.swarm?.identity = renewed
         certificates.renewalTime = nil
-        certificates.announced = ""
-        swarm.peers.replaceIdentity(renewed)
-        swarm.gossip.replaceIdentity(renewed)
+        try replaceIdentity(renewed)
+        noteRootEpoch(grant.rootEpoch ?? 0)
         logger.info(
             "new certificate",
             metadata: [
@@ -234,7 +231,8 @@ extension NodeDriver {
     /// Tells the swarm what this node is and where, after each start and each new certificate.
     func announceSelf(_ machine: NodeMachine) {
         guard let swarm, machine.session.session != nil, !certificates.isAnnouncing else { return }
-        let tag = "\(swarm.record.advertiseAddress) \(Base64Text.encode(swarm.identity.certificate.serial))"
+        let shown = [swarm.identity.certificate.serial] + swarm.identity.trust.roots.map(\.serial)
+        let tag = ([swarm.record.advertiseAddress] + shown.map(Base64Text.encode)).joined(separator: " ")
         guard tag != certificates.announced else { return }
         certificates.isAnnouncing = true
         let generation = self.generation
@@ -275,6 +273,10 @@ extension X509Certificate {
 }
 
 extension NodeIdentity {
-    /// The root that this node's certificate leads to.
-    var issuerInfo: TLSInfo { trust.issuer(of: certificate).map { TLSInfo($0) } ?? TLSInfo() }
+    /// The roots that this node believes, and the one that its certificate is of.
+    var issuerInfo: TLSInfo {
+        var info = trust.issuer(of: certificate).map { TLSInfo($0) } ?? TLSInfo()
+        info.trustRoot = String(decoding: trust.pem, as: UTF8.self)
+        return info
+    }
 }

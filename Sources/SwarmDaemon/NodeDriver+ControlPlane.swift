@@ -21,6 +21,7 @@ extension NodeDriver: ControlPlane {
             }
             let tokens = try freshTokens()
             rotation.freshUnlockKey = UnlockKey.generate().text
+            rotation.root = try await rootChange(version: version, spec)
             let complete = ControlRequest.updateSwarm(version: version, spec, rotation)
             let response = try await write { .request(ticket: $0, complete, freshTokens: tokens) }
             keepUnlockKey()

@@ -305,6 +305,7 @@ extension NodeDriver {
             listenAddress: addresses.listen,
             dataPathAddress: addresses.dataPath, dataPathPort: grant.grant.dataPathPort, isFounder: false)
         record.epoch = grant.grant.epoch
+        record.rootEpoch = grant.grant.rootEpoch
         record.incarnation = UInt64(max(0, SystemClock.timestamp().seconds))
         record.peers = grant.grant.peers
         record.sealedGossipKeys = GossipKeys.sealed(

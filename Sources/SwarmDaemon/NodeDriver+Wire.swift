@@ -104,6 +104,7 @@ extension NodeDriver {
             saveRecord()
         }
         keepCertificate()
+        followRoots(machine)
         keepUnlockKey()
         noteRefusedStatuses(machine)
         noteUnreadableQueries()

@@ -35,6 +35,8 @@ struct NodeRecord: Codable, Sendable, Equatable {
     /// The version of the swarm's object that this node's keys were last locked or unlocked for: an older one, read
     /// before the log has caught up after a restart, must not undo that.
     var unlockVersion: UInt64?
+    /// Which of the changes of the swarm's root this node has followed last.
+    var rootEpoch: UInt64?
 
     static func load(from path: String) throws(SwarmError) -> NodeRecord? {
         guard FileManager.default.fileExists(atPath: path) else { return nil }

@@ -174,6 +174,24 @@ package struct JoinTokens: Sendable, Hashable, Codable {
     }
 }
 
+/// The root that is to take the place of the present one; all of it in PEM, ours, hidden from clients.
+package struct RootRotation: Sendable, Hashable, Codable {
+    package var certificate: String
+    /// The same name and key, signed by the root that goes: for those who know only that one.
+    package var crossSigned: String
+    package var key: String
+
+    package init(certificate: String, crossSigned: String, key: String) {
+        self.certificate = certificate
+        self.crossSigned = crossSigned
+        self.key = key
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case certificate = "Certificate", crossSigned = "CrossSigned", key = "Key"
+    }
+}
+
 /// The one object that describes the swarm itself.
 package struct Cluster: Sendable, Codable, Equatable, SwarmObject {
     package var id: ObjectID
@@ -181,6 +199,7 @@ package struct Cluster: Sendable, Codable, Equatable, SwarmObject {
     package var createdAt: Timestamp
     package var updatedAt: Timestamp
     package var spec: ClusterSpec
+    /// The root that all nodes believe, and the name and key of the one that certificates are issued from.
     package var tlsInfo: TLSInfo
     package var rootRotationInProgress: Bool
     package var defaultAddrPool: [String]?
@@ -191,8 +210,14 @@ package struct Cluster: Sendable, Codable, Equatable, SwarmObject {
     package var rootKey: String?
     /// What managers lock their keys with on disk; nil while they are not locked.
     package var unlockKey: String?
-    /// The root and, while it replaces another, its cross-signed form; PEM; ours.
+    /// The root; PEM; ours.
     package var rootCertificates: String?
+    /// What takes its place, while it does.
+    package var rootRotation: RootRotation?
+    /// Counts changes of what nodes are to believe and to show; ours, hidden from clients.
+    package var rootEpoch: UInt64?
+    /// `ForceRotate` of the spec when the root was last changed; ours, hidden from clients.
+    package var lastForcedRotation: UInt64?
     /// Keys of the gossip, newest first, base 64; ours, hidden from clients.
     package var gossipKeys: [String]?
     package var gossipKeysChangedAt: Timestamp?
@@ -222,7 +247,8 @@ package struct Cluster: Sendable, Codable, Equatable, SwarmObject {
             spec = "Spec", tlsInfo = "TLSInfo", rootRotationInProgress = "RootRotationInProgress",
             defaultAddrPool = "DefaultAddrPool", subnetSize = "SubnetSize",
             dataPathPort = "DataPathPort", joinTokens = "JoinTokens", rootKey = "RootKey", unlockKey = "UnlockKey",
-            rootCertificates = "RootCertificates", gossipKeys = "GossipKeys",
+            rootCertificates = "RootCertificates", rootRotation = "RootRotation", rootEpoch = "RootEpoch",
+            lastForcedRotation = "LastForcedRotation", gossipKeys = "GossipKeys",
             gossipKeysChangedAt = "GossipKeysChangedAt"
     }
 

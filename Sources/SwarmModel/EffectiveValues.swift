@@ -49,12 +49,16 @@ extension TaskSpec {
 }
 
 extension Resources {
-    /// How many of each kind of generic resource, named ones counted.
+    /// How many of each kind of generic resource, named ones counted; never more than what fits.
     package var genericCounts: [String: Int64] {
         var counts: [String: Int64] = [:]
+        func add(_ kind: String, _ count: Int64) {
+            let (sum, overflows) = counts[kind, default: 0].addingReportingOverflow(count)
+            counts[kind] = overflows ? .max : sum
+        }
         for resource in genericResources ?? [] {
-            if let discrete = resource.discrete { counts[discrete.kind, default: 0] += discrete.value }
-            if let named = resource.named { counts[named.kind, default: 0] += 1 }
+            if let discrete = resource.discrete { add(discrete.kind, discrete.value) }
+            if let named = resource.named { add(named.kind, 1) }
         }
         return counts
     }

@@ -190,6 +190,17 @@ package struct SwarmTask: Sendable, Codable, Equatable, SwarmObject {
 }
 
 extension SwarmTask {
+    /// What its node is or offers no longer is what the task asks for.
+    package static let unfitError = "assigned node no longer meets constraints"
+
+    /// With Docker's words for one that is taken from a node that no longer suits it.
+    package var noLongerMeetingConstraints: SwarmTask {
+        var task = self
+        task.status.message = "task rejected by constraint enforcer"
+        task.status.err = Self.unfitError
+        return task
+    }
+
     /// `web.1`, or `web.<node id>` for a global service.
     package var displayName: String {
         // Slots of jobs count from 0.

@@ -113,14 +113,26 @@ package struct SwarmRotation: Sendable, Equatable {
     package var unlockKey: Bool
     /// The key that managers lock with when there is none or another is asked for; drawn by the node that was asked.
     package var freshUnlockKey: String
+    /// What becomes of the root; nil when nothing was asked of it.
+    package var root: RootChange?
 
     package init(
         workerToken: Bool = false, managerToken: Bool = false, unlockKey: Bool = false,
-        freshUnlockKey: String = ""
+        freshUnlockKey: String = "", root: RootChange? = nil
     ) {
         (self.workerToken, self.managerToken) = (workerToken, managerToken)
-        (self.unlockKey, self.freshUnlockKey) = (unlockKey, freshUnlockKey)
+        (self.unlockKey, self.freshUnlockKey, self.root) = (unlockKey, freshUnlockKey, root)
     }
+}
+
+/// What an update makes of the swarm's root; made by the node that was asked, for the version of the swarm that the
+/// update names: it has the keys, and the machine neither clock nor randomness.
+package struct RootChange: Sendable, Equatable, Codable {
+    /// The root that takes the place of the present one; nil lets that one stay, whatever was to replace it.
+    package var rotation: RootRotation?
+    package var tlsInfo: TLSInfo
+
+    package init(rotation: RootRotation?, tlsInfo: TLSInfo) { (self.rotation, self.tlsInfo) = (rotation, tlsInfo) }
 }
 
 package struct LocalSwarmState: Sendable, Equatable {
@@ -181,7 +193,9 @@ package struct NodeFacts: Sendable, Equatable {
     package var cgroupVersion = "1"
     package var containerdVersion = ""
     package var runcVersion = ""
+    /// `key=value`.
     package var labels: [String] = []
+    package var genericResources: [GenericResource] = []
     package var insecureRegistries: [String] = []
 
     package init() {}

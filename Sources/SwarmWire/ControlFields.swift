@@ -21,6 +21,8 @@ extension WireWriter {
             flag(rotation.unlockKey)
             text(rotation.freshUnlockKey)
             try object(spec)
+            // Earlier versions know nothing of it.
+            if let root = rotation.root { try object(root) }
         case .createService(let spec, let registryAuth):
             byte(4)
             try optional(registryAuth) { writer, text throws(SwarmError) in writer.text(text) }
@@ -111,10 +113,12 @@ extension WireReader {
         case 2: return .leaveSwarm(force: try flag())
         case 3:
             let version = try number()
-            let rotation = SwarmRotation(
+            var rotation = SwarmRotation(
                 workerToken: try flag(), managerToken: try flag(), unlockKey: try flag(),
                 freshUnlockKey: try text())
-            return .updateSwarm(version: version, try object(ClusterSpec.self), rotation)
+            let spec = try object(ClusterSpec.self)
+            if remaining > 0 { rotation.root = try object(RootChange.self) }
+            return .updateSwarm(version: version, spec, rotation)
         case 4:
             let registryAuth = try optionalText()
             return .createService(try object(ServiceSpec.self), registryAuth: registryAuth)

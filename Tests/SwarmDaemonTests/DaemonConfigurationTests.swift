@@ -1,4 +1,5 @@
 import SwarmCore
+import SwarmModel
 import Testing
 
 @testable import SwarmDaemon
@@ -55,5 +56,18 @@ import Testing
             try DaemonConfiguration(arguments: arguments, environment: [:], fileText: nil)
         }
         #expect(error?.message.contains(words) == true)
+    }
+
+    @Test func `labels and resources of one place add up, and replace those of a place that comes later`() throws {
+        let configuration = try DaemonConfiguration(
+            arguments: ["--label", "rack=a,b", "--label=zone=1", "--node-generic-resource", "gpu=A,gpu=B"],
+            environment: ["SWARMD_LABEL": "rack=c", "SWARMD_NODE_GENERIC_RESOURCE": "ssd=4"], fileText: nil)
+        #expect(configuration.labels == ["rack=a,b", "zone=1"])
+        #expect(configuration.genericResources == (try GenericResource.parse(["gpu=A", "gpu=B"])))
+        for wrong in [["--label", "rack"], ["--node-generic-resource", "gpu"]] {
+            #expect(throws: SwarmError.self) {
+                try DaemonConfiguration(arguments: wrong, environment: [:], fileText: nil)
+            }
+        }
     }
 }

@@ -236,7 +236,7 @@ import Testing
         #expect(after.worker.split(separator: "-").prefix(3) == tokens.worker.split(separator: "-").prefix(3))
     }
 
-    @Test func `a rotation of the CA is refused in words while it would do nothing`() throws {
+    @Test func `a rotation of the CA without a new root changes nothing`() throws {
         var node = try started()
         let before = try #require(node.store.cluster)
         for asked in [CAConfig(forceRotate: 1), CAConfig(signingCACert: "-----BEGIN CERTIFICATE-----")] {

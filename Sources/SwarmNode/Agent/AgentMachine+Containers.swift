@@ -8,7 +8,9 @@ extension AgentMachine {
     /// - Throws: why the task's templates cannot be expanded.
     func containerRequest(_ task: SwarmTask, _ containerID: String) throws(SwarmError) -> ContainerRequest {
         let template = TaskTemplate(task, hostname: facts.hostname)
-        let spec = try template.expand(task.spec.containerSpec ?? ContainerSpec())
+        var spec = try template.expand(task.spec.containerSpec ?? ContainerSpec())
+        let claimed = task.genericEnvironment
+        if !claimed.isEmpty { spec.env = (spec.env ?? []) + claimed }
         let mode: ContainerRequest.NetworkMode
         switch networkMode(task) {
         case "host": mode = .host

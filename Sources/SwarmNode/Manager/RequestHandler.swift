@@ -75,15 +75,21 @@ package struct RequestHandler {
         guard var cluster = store.cluster else { throw notFound("cluster", "default") }
         try requireVersion(version, cluster.version)
         try spec.validate()
-        guard spec.caConfig?.forceRotate ?? 0 <= cluster.spec.caConfig?.forceRotate ?? 0,
-            spec.caConfig?.signingCACert?.isEmpty ?? true
-        else {
-            throw SwarmError(
-                .unimplemented,
-                "swarmd cannot rotate the CA yet; its root is valid for 20 years; join tokens are rotated with "
-                    + "\"docker swarm join-token --rotate\"")
+        let asked = spec.caConfig ?? CAConfig()
+        if let change = rotation.root {
+            cluster.change(root: change)
+        } else if asked.asksForAnotherRoot(after: cluster.lastForcedRotation ?? 0) {
+            throw SwarmError(.internal, "the manager that was asked to rotate the CA made no new one; try again")
         }
         cluster.spec = spec.withDefaults()
+        // Keys are kept once, and not shown; what was asked for by number is not asked for again.
+        cluster.spec.caConfig?.signingCACert = nil
+        cluster.spec.caConfig?.signingCAKey = nil
+        let forced = max(asked.forceRotate ?? 0, cluster.lastForcedRotation ?? 0)
+        if forced > 0 {
+            cluster.spec.caConfig?.forceRotate = forced
+            cluster.lastForcedRotation = forced
+        }
         if let fresh = freshTokens, let current = cluster.joinTokens {
             cluster.joinTokens = JoinTokens(
                 worker: rotation.workerToken ? Self.rotated(current.worker, fresh.worker) : current.worker,

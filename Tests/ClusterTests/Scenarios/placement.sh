@@ -31,3 +31,48 @@ drained() { [ -z "$(cluster ctl 3 ps -q)" ]; }
 eventually 20 "the drained node to be empty" drained
 docker node update --availability active node3 >/dev/null
 is "after its return" "node2=2" "$(where patient)"
+
+# Tasks are spread over racks, and within a rack over its nodes: node4 is alone in its own.
+for i in 1 2 3; do docker node update --label-add rack=a node$i >/dev/null; done
+docker node update --label-add rack=b node4 >/dev/null
+create --name spread --placement-pref spread=node.labels.rack --placement-pref spread=engine.labels.none --replicas 6 busybox:latest sleep 1000
+eventually 30 "6 spread tasks" runs spread 6
+is "spread over racks" "node1=1 node2=1 node3=1 node4=3" "$(where spread)"
+# A rack that takes no more keeps nobody waiting.
+docker node update --availability pause node4 >/dev/null
+docker service scale -d spread=9 >/dev/null
+eventually 30 "9 spread tasks" runs spread 9
+is "with one rack paused" "node1=2 node2=2 node3=2 node4=3" "$(where spread)"
+docker node update --availability active node4 >/dev/null
+docker service rm spread >/dev/null
+
+# What a node offers beside CPU and memory: claimed by count, given by name.
+offer() { cluster stop 4; DAEMON_ARGS="$*" cluster start 4 >/dev/null; }
+offered() { docker node inspect --format '{{json .Description.Resources.GenericResources}}' node4; }
+offers() { offered | grep -qF "$1"; }
+offer --label disk=fast --node-generic-resource gpu=A --node-generic-resource gpu=B --node-generic-resource ssd=3
+eventually 30 "node 4's offer" offers '{"NamedResourceSpec":{"Kind":"gpu","Value":"A"}},{"NamedResourceSpec":{"Kind":"gpu","Value":"B"}},{"DiscreteResourceSpec":{"Kind":"ssd","Value":3}}'
+is "as the node itself says" "$(offered)" "$(cluster ctl 4 info --format '{{json .GenericResources}}')"
+is "its engine's label" fast "$(docker node inspect --format '{{.Description.Engine.Labels.disk}}' node4)"
+create --name claims --generic-resource gpu=1 --generic-resource ssd=1 --replicas 3 --restart-delay 0s busybox:latest sleep 1000
+eventually 30 "2 of 3 claims" runs claims 2
+is "where claims run" "node4=2" "$(where claims)"
+errors() { docker service ps --no-trunc --format '{{.Error}}' claims; }
+says() { errors | grep -qF "$1"; }
+eventually 5 "the third claim's refusal" says 'no suitable node (insufficient resources on 4 nodes)'
+given() { for id in $(cluster ctl 4 ps -q --filter label=com.docker.swarm.service.name=claims); do cluster ctl 4 exec "$id" sh -c 'echo $DOCKER_RESOURCE_GPU/$DOCKER_RESOURCE_SSD'; done | sort | paste -sd' '; }
+is "what tasks were given" "A/1 B/1" "$(given)"
+# Freed by one, taken by the next.
+docker service scale -d claims=1 >/dev/null
+eventually 30 "1 claim" runs claims 1
+docker service scale -d claims=2 >/dev/null
+eventually 30 "2 claims" runs claims 2
+is "what tasks were given then" "A/1 B/1" "$(given)"
+# The node comes back with less.
+offer --node-generic-resource gpu=B --node-generic-resource ssd=3
+eventually 30 "the one that holds A to go" says 'assigned node no longer meets constraints'
+eventually 30 "1 claim to stay" runs claims 1
+is "who stays" "B/1" "$(given)"
+offer --node-generic-resource gpu=B --node-generic-resource gpu=C --node-generic-resource ssd=3
+eventually 30 "2 claims again" runs claims 2
+is "what tasks have in the end" "B/1 C/1" "$(given)"
