@@ -33,6 +33,8 @@ extension NodeDriver {
             guard let principal else {
                 throw SwarmError(.unauthenticated, "\(call.name) is for nodes of the swarm; join it first")
             }
+            // Any node is asked this, a manager or not.
+            if call.name == ClusterCall.logs { return .success(try await answerLogs(call.body, to: principal)) }
             let store = try await read()
             guard let cluster = store.cluster, let node = store.nodes[principal.nodeID] else {
                 throw SwarmError(
