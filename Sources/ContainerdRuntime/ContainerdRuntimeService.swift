@@ -6,7 +6,7 @@ import Glibc
 package import Logging
 package import Ports
 package import SwarmCore
-import SwarmModel
+package import SwarmModel
 import SwiftProtobuf
 
 /// Where the runtime keeps things, and under which names.

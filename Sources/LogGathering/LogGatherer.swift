@@ -22,6 +22,9 @@ package struct LogGatherer: Sendable {
     package static let readBytes = 128 << 10
     /// Text of one answer to an ask that waits; of these there is one for each reader.
     package static let waitBytes = 8 << 10
+    /// Two asks that wait at one node end together, and become one; the first is asked again when the second has ended,
+    /// if that is so near.
+    static let mergeInterval: Duration = .milliseconds(500)
     /// How long the last lines of a task that was removed are waited for.
     package static let farewell: Duration = .seconds(5)
     /// Tasks that a warning names.
@@ -66,6 +69,7 @@ package struct LogGatherer: Sendable {
         var tasks: [ObjectID]
         /// From when on an answer is expected.
         var since: Instant
+        var waits: Bool
     }
 
     struct NodeState {
@@ -160,7 +164,7 @@ package struct LogGatherer: Sendable {
     }
 
     private mutating func take(_ answer: LogAnswer, _ tasks: [ObjectID], _ now: Instant, _ time: Timestamp) {
-        var lines: [GatheredLine] = []
+        var lines: [(time: Timestamp, line: GatheredLine)] = []
         var absent: [ObjectID] = []
         for (index, task) in tasks.enumerated() {
             guard var source = sources[task] else { continue }
@@ -171,8 +175,11 @@ package struct LogGatherer: Sendable {
                 source.tail = nil
                 source.isRead = !piece.hasMore
                 source.isDone = source.isDone || piece.isOver
-                lines += piece.lines.map {
-                    GatheredLine($0, task: task, service: place.service, node: place.node)
+                // One task's lines stay in their order, though its clock be set back.
+                var latest = Timestamp.zero
+                for line in piece.lines {
+                    latest = max(latest, line.time)
+                    lines.append((latest, GatheredLine(line, task: task, service: place.service, node: place.node)))
                 }
                 if piece.hasGap {
                     warn(
@@ -198,9 +205,8 @@ package struct LogGatherer: Sendable {
         if let first = absent.first, let place = sources[first]?.place {
             warn(place, "\(place.nodeName) no longer has the containers of \(names(absent))", time)
         }
-        // One task's lines stay in their order: they were written in it, and this sort is stable.
-        waiting += lines.enumerated().sorted { ($0.element.line.time, $0.offset) < ($1.element.line.time, $1.offset) }
-            .map(\.element)
+        waiting += lines.enumerated().sorted { ($0.element.time, $0.offset) < ($1.element.time, $1.offset) }
+            .map(\.element.line)
     }
 
     private mutating func failed(_ ask: Ask, _ error: SwarmError, _ now: Instant, _ time: Timestamp) {
@@ -303,15 +309,23 @@ package struct LogGatherer: Sendable {
         }
         var effects: [Effect] = []
         for (node, tasks) in wanted.sorted(by: { $0.key < $1.key }) {
-            // First what is there, then, all together, what comes.
-            let isReading = !tasks.read.isEmpty
+            // First what is there, then, all together, what comes; whether a node is there again takes no wait.
+            let isFailing = nodes[node]?.failingSince != nil
+            let isReading = !tasks.read.isEmpty || isFailing
             guard nodes[node]?.retryAt == nil, busy[node, default: 0] < Self.asksPerNodeMax, isReading || isFollowing
             else { continue }
             let left = options.until.map { max($0 - time, .zero) } ?? LogAsk.patienceMax
-            let patience = isReading ? .zero : min(LogAsk.patienceMax, left)
-            let ids = (isReading ? tasks.read : tasks.wait).sorted().prefix(LogAsk.wantsMax)
+            var patience = isReading ? Duration.zero : min(LogAsk.patienceMax, left)
+            if !isReading, let other = asks.values.filter({ $0.node == node && $0.waits }).map(\.since).min() {
+                guard other - now > Self.mergeInterval else { continue }
+                patience = min(patience, other - now)
+            }
+            let all = (isFailing ? tasks.read + tasks.wait : isReading ? tasks.read : tasks.wait).sorted()
             nextAsk += 1
-            asks[nextAsk] = Ask(node: node, tasks: Array(ids), since: now + patience)
+            // Another one begins each time: what fills the answer does not do so for ever.
+            let start = Int(nextAsk % UInt64(all.count))
+            let ids = (all[start...] + all[..<start]).prefix(LogAsk.wantsMax)
+            asks[nextAsk] = Ask(node: node, tasks: Array(ids), since: now + patience, waits: !isReading)
             for id in ids { sources[id]?.ask = nextAsk }
             let wants = ids.compactMap { id in
                 sources[id].map {

@@ -104,8 +104,8 @@ struct GatheringWorld {
         settle()
         while true {
             let deadline = gatherer.nextDeadline(at: now, time: time)
-            let next = ([deadline] + pending.map { Optional($0.due) }).compactMap { $0 }.min() ?? end
-            guard next <= end, !isFinished else { break }
+            let dates = pending.map(\.due) + [deadline].compactMap { $0 }
+            guard let next = dates.min(), next <= end, !isFinished else { break }
             now = max(next, Instant(nanoseconds: now.nanoseconds + 1))
             if let index = pending.firstIndex(where: { $0.due <= now }) {
                 let ask = pending.remove(at: index)
