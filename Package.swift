@@ -43,6 +43,7 @@ let modules: [Module] = [
     Module("Ports", .pure, ["SwarmCore", "SwarmModel"]),
     // Pure
     Module("GoTemplate", .pure),
+    Module("LogGathering", .pure, ["SwarmCore", "SwarmModel", "Ports"]),
     // Stack files; the CLI's alone, never swarmd's
     Module("Compose", .pure, ["SwarmCore", "SwarmModel"]),
     Module("Membership", .pure, ["SwarmCore"], collections),
@@ -59,7 +60,7 @@ let modules: [Module] = [
         "SwarmNode", .pure,
         [
             "SwarmCore", "SwarmModel", "Membership", "Consensus", "Store", "Allocation", "Scheduling", "Orchestration",
-            "Dispatching", "Execution", "Overlay", "NameService", "Ports", "GoTemplate",
+            "Dispatching", "Execution", "Overlay", "NameService", "Ports", "GoTemplate", "LogGathering",
         ]),
     // The world in which seeds find what nobody thought of
     Module(
@@ -92,11 +93,15 @@ let modules: [Module] = [
     Module("DNSServer", .adapter, ["SwarmCore", "NameService", "LinuxNetwork", "CLinux"], nio + [logging]),
     Module("EngineHTTP", .adapter, [], nio + [nioHTTP, nioSSL, logging]),
     Module(
-        "DockerAPI", .adapter, ["SwarmCore", "SwarmModel", "Store", "Ports", "SwarmNode", "EngineHTTP"],
+        "DockerAPI", .adapter,
+        ["SwarmCore", "SwarmModel", "Store", "Ports", "SwarmNode", "LogGathering", "EngineHTTP"],
         nio + [nioHTTP, logging]),
     Module(
         "SwarmWire", .adapter,
-        ["SwarmCore", "SwarmModel", "Store", "Consensus", "Membership", "Dispatching", "SwarmNode"]),
+        [
+            "SwarmCore", "SwarmModel", "Ports", "Store", "Consensus", "Membership", "Dispatching", "SwarmNode",
+            "LogGathering",
+        ]),
     Module(
         "Transport", .adapter,
         ["SwarmCore", "SwarmModel", "Membership", "Consensus", "SwarmNode", "LibCrypto", "ClusterSecurity", "SwarmWire"],
@@ -107,7 +112,7 @@ let modules: [Module] = [
             "Membership", "Dispatching", "ClusterSecurity", "LibCrypto", "Transport", "SwarmCore", "SwarmModel",
             "Store", "Consensus", "Ports", "SwarmNode", "Overlay", "NameService",
             "Execution", "Allocation", "Persistence", "ContainerdRuntime", "LinuxNetwork", "DNSServer",
-            "EngineHTTP", "DockerAPI", "CLinux",
+            "EngineHTTP", "DockerAPI", "CLinux", "LogGathering", "SwarmWire",
         ],
         nio + [nioSSL, logging]),
     Module("SwarmClient", .adapter, ["SwarmCore", "SwarmModel"], nio + [nioHTTP, nioSSL, httpClient]),
@@ -152,6 +157,7 @@ let tests: [(name: String, targets: [String], products: [Target.Dependency])] =
             "SwarmWireTests",
             [
                 "SwarmWire", "SwarmCore", "SwarmModel", "Store", "Consensus", "Membership", "Dispatching", "SwarmNode",
+                "Ports", "LogGathering",
             ],
             []
         ),
@@ -159,11 +165,18 @@ let tests: [(name: String, targets: [String], products: [Target.Dependency])] =
             "TransportTests",
             [
                 "Transport", "SwarmWire", "SwarmCore", "SwarmModel", "Consensus", "Membership", "Dispatching",
-                "SwarmNode", "ClusterSecurity", "LibCrypto",
+                "SwarmNode", "ClusterSecurity", "LibCrypto", "LogGathering", "Ports",
             ],
             nio + [nioTLS, nioSSL, logging]
         ),
-        ("SwarmDaemonTests", ["SwarmDaemon", "SwarmCore", "SwarmModel", "SwarmNode"], []),
+        (
+            "SwarmDaemonTests",
+            [
+                "SwarmDaemon", "SwarmCore", "SwarmModel", "SwarmNode", "SwarmWire", "Transport", "ClusterSecurity",
+                "LibCrypto", "LogGathering", "Ports",
+            ],
+            [logging]
+        ),
     ]
 
 let checked: [SwiftSetting] = [

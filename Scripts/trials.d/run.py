@@ -1,6 +1,6 @@
 """Runs one trial on a fresh cluster and prints what it found. Called by Scripts/trials."""
 import argparse, os, subprocess, sys, traceback
-import deaths, endurance, security, speed
+import deaths, endurance, followers, security, speed
 from ground import Ground, Late, Refused
 from report import Report
 
@@ -18,6 +18,7 @@ TRIALS = {
     "bad-join": (security.bad_join, 3, 1, 1, "joins, demotions and promotions that must be refused with words"),
     "spread-of-change": (speed.spread_of_change, 5, 3, 20, "a scale until every node's names and balancers have it"),
     "start-100": (speed.start_100, 3, 3, 3, "100 tasks over three nodes"),
+    "log-followers": (followers.log_followers, 3, 3, 3, "1,000 followers of logs, and creations meanwhile"),
     "etcd": (speed.etcd, 3, 3, 1, "committed small writes, 1 and 64 clients, beside etcd 3.4 with three members"),
 }
 

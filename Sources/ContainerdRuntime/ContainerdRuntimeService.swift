@@ -6,7 +6,7 @@ import Glibc
 package import Logging
 package import Ports
 package import SwarmCore
-import SwarmModel
+package import SwarmModel
 import SwiftProtobuf
 
 /// Where the runtime keeps things, and under which names.
@@ -449,5 +449,29 @@ package actor ContainerdRuntimeService {
             throw SwarmError(.unimplemented, "configured logging driver does not support reading")
         }
         return file.lines(options)
+    }
+
+    package func readLog(
+        _ containerID: String, ofTask task: ObjectID, _ options: LogOptions, from position: LogPosition, bytesMax: Int
+    ) async throws(SwarmError) -> LogPiece {
+        guard let record = records[containerID], record.labels["com.docker.swarm.task.id"] == task else {
+            throw Self.noSuchContainer(containerID)
+        }
+        guard record.isLogged, let file = logFiles[containerID] else {
+            throw SwarmError(.unimplemented, "configured logging driver does not support reading")
+        }
+        // Not here: others are not to wait for the disk.
+        return await Self.piece(of: file, options, position, bytesMax)
+    }
+
+    private static func piece(
+        of file: LogFile, _ options: LogOptions, _ position: LogPosition, _ bytesMax: Int
+    ) async -> LogPiece {
+        file.piece(options, from: position, bytesMax: bytesMax)
+    }
+
+    package func waitForLog(_ containerID: String, beyond position: LogPosition) async {
+        guard let file = logFiles[containerID] else { return }
+        await file.wait(beyond: position)
     }
 }

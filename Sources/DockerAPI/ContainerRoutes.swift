@@ -56,14 +56,13 @@ extension EngineRoutes {
             let format = LogFormat(request)
             // A terminal's output is not framed: clients print it as it is.
             let isTTY = info.request?.spec.tty == true
-            let rawHeaders: HTTPHeaders = ["Content-Type": "application/vnd.docker.raw-stream"]
             return Response(
-                .ok, headers: isTTY ? rawHeaders : format.headers,
+                .ok, headers: isTTY ? LogFormat.rawHeaders : format.headers,
                 body: .stream { writer in
                     var batch = ByteBuffer()
                     for try await line in lines {
                         var frame = format.frame(line, of: nil)
-                        if isTTY { frame.moveReaderIndex(forwardBy: Self.frameHeaderBytes) }
+                        if isTTY { frame.moveReaderIndex(forwardBy: LogFormat.frameHeaderBytes) }
                         batch.writeImmutableBuffer(frame)
                         if line.isFollowedAtOnce && batch.readableBytes < Self.logBatchBytes { continue }
                         try await writer.write(batch)
@@ -197,8 +196,6 @@ extension EngineRoutes {
 
     /// Log lines that are at hand together go out in writes of about this size.
     private static let logBatchBytes = 32 * 1024
-    /// Of a frame: stream, padding, length.
-    private static let frameHeaderBytes = 8
 
     /// Between two readings; clients calculate shares from the difference.
     private static let readingInterval = Duration.seconds(1)

@@ -1,4 +1,5 @@
 import EngineHTTP
+import LogGathering
 import NIOCore
 import NIOHTTP1
 import Ports
@@ -15,6 +16,10 @@ struct LogFormat: Sendable {
         showsDetails = request.flag("details")
     }
 
+    /// Of a frame: stream, padding, length.
+    static let frameHeaderBytes = 8
+
+    static var rawHeaders: HTTPHeaders { ["Content-Type": "application/vnd.docker.raw-stream"] }
     var headers: HTTPHeaders { ["Content-Type": "application/vnd.docker.multiplexed-stream"] }
 
     static func options(_ request: Request) throws -> LogOptions {
@@ -43,14 +48,14 @@ struct LogFormat: Sendable {
         return time
     }
 
-    func frame(_ line: LogLine, of task: SwarmTask?) -> ByteBuffer {
+    /// - Parameter source: whose line it is; nil for a container that is no task.
+    func frame(_ line: LogLine, of source: GatheredLine?) -> ByteBuffer {
         var text = ""
         if showsTime { text += line.time.descriptionWithFixedFraction + " " }
         if showsDetails {
-            if let task {
-                text +=
-                    "com.docker.swarm.node.id=\(task.nodeID ?? ""),com.docker.swarm.service.id=\(task.serviceID ?? ""),"
-                text += "com.docker.swarm.task.id=\(task.id)"
+            if let source {
+                text += "com.docker.swarm.node.id=\(source.node),com.docker.swarm.service.id=\(source.service),"
+                text += "com.docker.swarm.task.id=\(source.task)"
             }
             text += " "
         }

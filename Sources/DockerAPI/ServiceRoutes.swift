@@ -1,4 +1,5 @@
 import EngineHTTP
+import LogGathering
 import NIOCore
 import NIOHTTP1
 import Ports
@@ -34,8 +35,8 @@ extension EngineRoutes {
         }
         router.on(.GET, "/services/{id}/logs") { request in
             let service = try await findService(request.capture("id"))
-            let tasks = await current().tasks(ofService: service.id)
-            return try await logs(of: tasks, request)
+            let hasTerminal = service.spec.taskTemplate.containerSpec?.tty == true
+            return try logs(of: .service(service.id), hasTerminal: hasTerminal, request)
         }
     }
 
@@ -48,8 +49,8 @@ extension EngineRoutes {
         }
         router.on(.GET, "/tasks/{id}/logs") { request in
             let tasks = try await managed().tasks.sorted
-            return try await logs(
-                of: [try Lookup.find(request.capture("id"), "task", in: tasks) { $0.displayName }], request)
+            let task = try Lookup.find(request.capture("id"), "task", in: tasks) { $0.displayName }
+            return try logs(of: .task(task.id), hasTerminal: task.spec.containerSpec?.tty == true, request)
         }
     }
 
@@ -187,34 +188,26 @@ extension EngineRoutes {
         return try Self.json(tasks.map { Hidden.strip($0) })
     }
 
-    /// Every listed task's lines on one stream; those of one task in order.
-    private func logs(of tasks: [SwarmTask], _ request: Request) async throws -> Response {
+    /// Every task's lines on one stream, wherever it runs; those of one task in order.
+    private func logs(of scope: LogScope, hasTerminal: Bool, _ request: Request) throws -> Response {
         guard request.flag("stdout") || request.flag("stderr") else {
             throw SwarmError(.unknown, "Bad parameters: you must choose at least one stream")
         }
         let options = try LogFormat.options(request)
         let format = LogFormat(request)
-        var sources: [(SwarmTask, String)] = []
-        for task in tasks {
-            if let id = await node.containerID(ofTask: task.id) ?? task.status.containerStatus?.containerID {
-                sources.append((task, id))
-            }
-        }
-        let runtime = node.runtime
+        let node = self.node
+        // A terminal's output is not framed: clients print it as it is.
         return Response(
-            .ok, headers: format.headers,
-            body: .stream { [sources] writer in
-                await withTaskGroup(of: Void.self) { group in
-                    for (task, id) in sources {
-                        group.addTask {
-                            guard let lines = try? await runtime.logs(id, options) else { return }
-                            do {
-                                for try await line in lines {
-                                    try await writer.write(format.frame(line, of: task))
-                                }
-                            } catch { return }
-                        }
+            .ok, headers: hasTerminal ? LogFormat.rawHeaders : format.headers,
+            body: .stream { writer in
+                try await node.gatherLogs(scope, options) { lines in
+                    var frames = ByteBuffer()
+                    for line in lines {
+                        var frame = format.frame(line.line, of: line)
+                        if hasTerminal { frame.moveReaderIndex(forwardBy: LogFormat.frameHeaderBytes) }
+                        frames.writeBuffer(&frame)
                     }
+                    try await writer.write(frames)
                 }
             })
     }

@@ -3,11 +3,24 @@ package import SwarmModel
 
 /// The seams between the node machine and the world. Each has an in-memory twin and one conformance suite.
 
+/// What tasks of this node wrote, piece by piece.
+package protocol TaskLogs: Sendable {
+    /// Reads on in the log of a task's container from where somebody has come to; does not wait.
+    /// - Parameter bytesMax: how much text is returned at most; a single line may be longer.
+    /// - Throws: `.notFound` when the container is not there or another task's; `.unimplemented` when its log cannot
+    ///   be read.
+    func readLog(
+        _ containerID: String, ofTask task: ObjectID, _ options: LogOptions, from position: LogPosition, bytesMax: Int
+    ) async throws(SwarmError) -> LogPiece
+    /// Returns when there may be more than there was at the position, or the caller is cancelled.
+    func waitForLog(_ containerID: String, beyond position: LogPosition) async
+}
+
 /// Runs containers. Implemented on containerd by `ContainerdRuntime`.
 ///
 /// Every call is idempotent: creating what exists, stopping what has stopped and removing what is gone
 /// succeed.
-package protocol ContainerRuntime: Sendable {
+package protocol ContainerRuntime: TaskLogs {
     /// Makes the image present on this node; a digest-pinned image that is present costs one look-up.
     /// - Throws: `.notFound("No such image: x:latest")`, `.unauthenticated`, `.resourceExhausted`, `.unavailable`.
     func ensureImage(_ reference: String, registryAuth: String?) async throws(SwarmError)
@@ -269,8 +282,42 @@ package struct LogOptions: Sendable, Equatable {
     package init() {}
 }
 
+/// How far somebody has read in a container's log; means the same after the log's rotation and the daemon's restart.
+package struct LogPosition: Sendable, Hashable {
+    /// The time of its file's first record, in nanoseconds since 1970; 0 for the oldest file there is.
+    package var file: Int64
+    /// Bytes from the beginning of the file.
+    package var offset: Int
+
+    package init(file: Int64, offset: Int) { (self.file, self.offset) = (file, offset) }
+
+    package static let beginning = LogPosition(file: 0, offset: 0)
+}
+
+/// Some lines of a log, and where to go on.
+package struct LogPiece: Sendable, Equatable {
+    package var lines: [LogLine]
+    package var position: LogPosition
+    /// Nothing more will ever come.
+    package var isOver: Bool
+    /// There is more at hand than fitted.
+    package var hasMore: Bool
+    /// Lines were thrown away by the log's rotation before they were read.
+    package var hasGap: Bool
+
+    package init(
+        lines: [LogLine] = [], position: LogPosition, isOver: Bool = false, hasMore: Bool = false, hasGap: Bool = false
+    ) {
+        (self.lines, self.position) = (lines, position)
+        (self.isOver, self.hasMore, self.hasGap) = (isOver, hasMore, hasGap)
+    }
+}
+
 package struct LogLine: Sendable, Equatable {
     package enum Stream: UInt8, Sendable { case stdin = 0, stdout = 1, stderr = 2, system = 3 }
+    /// What a line costs its reader beyond its text.
+    package static let overheadBytes = 32
+
     package var time: Timestamp
     package var stream: Stream
     /// Without its newline; `isPartial` when the line was longer than one record.

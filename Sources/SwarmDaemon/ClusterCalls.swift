@@ -26,6 +26,9 @@ enum ClusterCall {
     /// A node asks for the keys of the gossip, which change with time.
     static let gossipKeys = "gossip.keys"
 
+    /// A manager asks for lines of this node's tasks, in bytes of ``LogCallCodec``; may wait for some.
+    static let logs = "task.logs"
+
     /// What is answered to those without a valid certificate.
     static let open: Set<String> = [roots, enrol, challenge, reenrol]
 

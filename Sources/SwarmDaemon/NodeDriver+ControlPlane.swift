@@ -69,6 +69,7 @@ extension NodeDriver: ControlPlane {
 
     /// One event for each object that a commit touched, in Docker's words; tasks have none.
     func publish(_ commit: Commit) {
+        tellLogWatchers(of: commit)
         for change in commit.changes {
             guard let object = change.after ?? change.before else { continue }
             let action = change.before == nil ? "create" : change.after == nil ? "remove" : "update"

@@ -115,6 +115,7 @@ extension NodeDriver {
         settings.listenHost = HostAndPort.host(of: record.listenAddress)
         settings.listenPort = try HostAndPort.port(of: record.listenAddress)
         settings.strangerCalls = ClusterCall.open
+        settings.patientCalls = [ClusterCall.logs]
         let peers = PeerTransport(
             configuration: settings, identity: identity, logger: logger, now: now,
             receive: { message, principal in inbox.yield(.peer(message, from: principal.nodeID)) },

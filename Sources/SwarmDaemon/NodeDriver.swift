@@ -80,6 +80,13 @@ package actor NodeDriver {
     var wantedStandaloneVersion: UInt64?
     var isApplyingNetwork = false
 
+    // Logs
+    /// Who gathers the logs of a service or task is told when its tasks change.
+    var logWatchers: [ObjectID: [Int: AsyncStream<Void>.Continuation]] = [:]
+    var nextLogWatcher = 0
+    /// Reads under way at other nodes, and those that wait for their turn.
+    var logReads: [ObjectID: LogReads] = [:]
+
     // Containers that are no tasks
     var standalone = StandaloneMachine(subnet: AgentFacts.defaultLocalSubnet)
     var standaloneTimer: Task<Void, Never>?
@@ -347,9 +354,6 @@ package actor NodeDriver {
     }
 
     package func snapshot() -> ObjectStore { machine?.store ?? ObjectStore() }
-    package func containerID(ofTask taskID: ObjectID) -> String? {
-        machine?.agent.containerID(ofTask: taskID)
-    }
 }
 
 enum SwarmText {

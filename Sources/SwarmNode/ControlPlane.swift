@@ -1,3 +1,4 @@
+package import LogGathering
 package import Ports
 package import Store
 package import SwarmCore
@@ -224,8 +225,13 @@ package protocol ControlPlane: Sendable {
     func now() -> Timestamp
     /// Tells local observers (`GET /events`) of something that happened on this node.
     func publish(_ event: SwarmEvent) async
-    /// The container that runs `taskID` on this node, if any.
-    func containerID(ofTask taskID: ObjectID) async -> String?
+    /// Hands on the lines of every task of a service, or of one task, wherever it runs; with `options.follow` until
+    /// nothing more can come. `options.tail` counts for each task. What cannot be had costs a line that says so.
+    /// - Throws: what `deliver` throws.
+    func gatherLogs(
+        _ scope: LogScope, _ options: LogOptions,
+        to deliver: @escaping @Sendable ([GatheredLine]) async throws -> Void
+    ) async throws
 
     // MARK: Containers that are no tasks, and networks of this node alone
 

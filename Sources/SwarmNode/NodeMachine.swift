@@ -338,10 +338,15 @@ package struct NodeMachine: Sendable {
             mailbox.append(message)
             return []
         }
+        return [.send(message, to: route(to: node))]
+    }
+
+    /// Where a node was last known to be.
+    package func route(to node: ObjectID) -> PeerRoute {
         let contact = gossip?.member(node)?.contact
         let known = contact.map { $0.metadata.addresses + [$0.address.host] } ?? []
         let addresses = known.isEmpty ? [store.nodes[node]?.status.addr].compactMap { $0 } : known
-        return [.send(message, to: PeerRoute(nodeID: node, addresses: addresses))]
+        return PeerRoute(nodeID: node, addresses: addresses)
     }
 
     mutating func post(_ messages: [Dispatcher.Outgoing]) -> [NodeEffect] {

@@ -29,6 +29,8 @@ final class Peer {
         var timeout: Scheduled<Void>
         /// Gossip says who is a manager, certificates prove it.
         var needsManager: Bool
+        /// Its answer may take its time.
+        var isPatient: Bool
         /// Over which it went; nil while it waits.
         var connection: PeerConnection?
     }
@@ -50,6 +52,8 @@ final class Peer {
     /// Connections that were ready so far.
     var readyCount: UInt64 = 0
     var calls: [UInt64: PendingCall] = [:]
+    /// Those of ``calls`` that may take their time.
+    var patientCalls = 0
 
     init(nodeID: String, queue: OutgoingQueue) { (self.nodeID, self.queue) = (nodeID, queue) }
 

@@ -53,7 +53,8 @@ final class PeerConnection: ChannelInboundHandler {
     private(set) var readyAt: NIODeadline?
     /// The other end has a new certificate.
     var isRedialAsked = false
-    var callsBeingAnswered = 0
+    private(set) var callsBeingAnswered = 0
+    private(set) var patientCallsBeingAnswered = 0
     /// ``TransportCore/over(_:)`` has heard of the end.
     var isReported = false
     /// Why the connection ended, as far as this end knows.
@@ -247,6 +248,10 @@ final class PeerConnection: ChannelInboundHandler {
         guard let context else { return }
         lastSent = .now()
         context.write(wrapOutboundOut(buffer), promise: nil)
+    }
+
+    func count(_ calls: Int, _ isPatient: Bool) {
+        if isPatient { patientCallsBeingAnswered += calls } else { callsBeingAnswered += calls }
     }
 
     func wroteMessages() { lastMessage = .now() }

@@ -8,6 +8,8 @@ import SwarmNode
 extension TransportCore {
     /// Calls to one peer that have no answer yet.
     static let callsMax = 1024
+    /// Of those that may take their time.
+    static let patientCallsMax = 4096
 
     func call(
         _ call: PeerCall, to route: PeerRoute, needsManager: Bool, timeout: Duration
@@ -18,7 +20,9 @@ extension TransportCore {
             return promise.futureResult
         }
         let peer = peer(route.nodeID)
-        guard peer.calls.count < Self.callsMax else {
+        let isPatient = configuration.patientCalls.contains(call.name)
+        let limit = isPatient ? Self.patientCallsMax : Self.callsMax
+        guard (isPatient ? peer.patientCalls : peer.calls.count - peer.patientCalls) < limit else {
             promise.succeed(
                 .failure(
                     SwarmError(.resourceExhausted, "too many calls to node \(route.nodeID) wait for answers"))
@@ -32,8 +36,9 @@ extension TransportCore {
             let (core, peer) = bound.value
             core.timedOut(number, call.name, timeout, peer)
         }
+        if isPatient { peer.patientCalls += 1 }
         peer.calls[number] = Peer.PendingCall(
-            promise: promise, timeout: scheduled, needsManager: needsManager)
+            promise: promise, timeout: scheduled, needsManager: needsManager, isPatient: isPatient)
         let now = NIODeadline.now()
         move(peer, to: route.addresses, now)
         let dropped = peer.queue.append(
@@ -70,6 +75,7 @@ extension TransportCore {
 
     private func finish(_ number: UInt64, of peer: Peer, _ result: Result<[UInt8], SwarmError>) {
         guard let call = peer.calls.removeValue(forKey: number) else { return }
+        if call.isPatient { peer.patientCalls -= 1 }
         call.timeout.cancel()
         call.promise.succeed(result)
     }
@@ -126,13 +132,18 @@ extension TransportCore {
                     SwarmError(.permissionDenied, "only nodes of this cluster may ask for \"\(call.name)\"")))
             return
         }
-        guard connection.callsBeingAnswered < (isStranger ? 1 : PeerConnection.callsMax) else {
+        let isPatient = !isStranger && configuration.patientCalls.contains(call.name)
+        guard
+            isPatient
+                ? connection.patientCallsBeingAnswered < Self.patientCallsMax
+                : connection.callsBeingAnswered < (isStranger ? 1 : PeerConnection.callsMax)
+        else {
             respond(
                 number, on: connection,
                 .failure(SwarmError(.resourceExhausted, "too many calls of this peer are being answered")))
             return
         }
-        connection.callsBeingAnswered += 1
+        connection.count(1, isPatient)
         let bound = NIOLoopBound((self, connection), eventLoop: loop)
         let (loop, answer, principal, address) = (
             loop, callbacks.answer, connection.principal, connection.address
@@ -141,7 +152,7 @@ extension TransportCore {
             let result = await answer(call, principal, address)
             loop.execute {
                 let (core, connection) = bound.value
-                connection.callsBeingAnswered -= 1
+                connection.count(-1, isPatient)
                 core.respond(number, on: connection, result)
             }
         }

@@ -124,6 +124,17 @@ import Testing
             refusal("services: {a: {image: x, ports: [\(ranges.joined(separator: ", "))]}}").contains("more than"))
     }
 
+    /// Found by the fuzzer: each comparison of two ports made two texts.
+    @Test func `every port there is, published`() throws {
+        let started = FuzzTests.threadTime
+        let project = try load("services: {a: {image: x, ports: [\"1-65535:1-65535\"]}}")
+        #expect(project.rendered.utf8.count > 65_535 * 40)
+        let found = try project.specs(stack: "st", from: FilesInMemory())
+        #expect(found.services[0].spec.endpointSpec?.ports?.count == 65_535)
+        let taken = FuzzTests.threadTime - started
+        #expect(taken < Self.limit, "took \(taken)")
+    }
+
     @Test func `a secret and a config as large as may be`() throws {
         let text = "services: {a: {image: x}}\nsecrets: {s: {file: s}}\nconfigs: {c: {file: c}}"
         let fits = [

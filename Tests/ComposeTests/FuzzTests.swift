@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import SwarmCore
 import SwarmModel
 import Testing
@@ -35,6 +36,13 @@ import Testing
         "services", "deploy", "extends", "include", "depends_on", "ports", "volumes", "x-", "1-65535:1-65535",
         "/:/", "a:b:c:d:e",
     ]
+
+    /// What this thread has worked so far: other programs do not count.
+    static var threadTime: Duration {
+        var time = timespec()
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+        return .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec)
+    }
 
     static func mutate(_ text: [UInt8], using generator: inout Generator) -> [UInt8] {
         var text = text
@@ -114,8 +122,8 @@ import Testing
         let pool = trees.flatMap(Self.parts)
         let clock = ContinuousClock()
         let end = clock.now + .seconds(Self.seconds)
-        var (loaded, refused, slowest) = (0, 0, Duration.zero)
-        while clock.now < end {
+        var (loaded, refused, slowest, slow) = (0, 0, Duration.zero, 0)
+        while clock.now < end, slow < 10 {
             guard let base = corpus.randomElement(using: &generator),
                 let other = corpus.randomElement(using: &generator)
             else { return }
@@ -133,17 +141,28 @@ import Testing
             let dialect: Dialect = Bool.random(using: &generator) ? .docker : .specification
             let options = StackOptions(
                 dialect: dialect, workingDirectory: "/p", environment: Fixtures.environment)
-            let taken = clock.measure {
+            let started = Self.threadTime
+            let names = Bool.random(using: &generator) ? ["a.yml"] : ["a.yml", "b.yml"]
+            do {
                 do throws(StackFileErrors) {
-                    let project = try StackLoader.load(
-                        Bool.random(using: &generator) ? ["a.yml"] : ["a.yml", "b.yml"], options, from: files)
+                    let project = try StackLoader.load(names, options, from: files)
                     _ = project.rendered
                     loaded += 1
                     let specs = try project.specs(stack: "st", from: files)
                     Self.deployTwice(specs)
                 } catch { refused += 1 }
             }
+            let taken = Self.threadTime - started
             slowest = max(slowest, taken)
+            guard taken >= BoundsTests.limit else { continue }
+            // To be looked at, and then added to the corpus.
+            slow += 1
+            let folder = "/tmp/compose-fuzz-\(Self.seed)-\(slow)"
+            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+            for (path, bytes) in files.files {
+                try Data(bytes).write(to: URL(fileURLWithPath: folder + "/" + (path.split(separator: "/").last ?? "")))
+            }
+            Issue.record("\(taken) for \(names) of \(folder), \(dialect)")
         }
         print("compose fuzz, seed \(Self.seed): \(loaded) loaded, \(refused) refused, slowest \(slowest)")
         #expect(loaded > 0 && refused > 0)

@@ -32,6 +32,7 @@ import Testing
     static let pure: Set<String> = [
         "SwarmCore", "SwarmModel", "Consensus", "Store", "Allocation", "Scheduling", "Orchestration", "Dispatching",
         "Execution", "Overlay", "NameService", "SwarmNode", "Membership", "GoTemplate", "Simulation", "Compose",
+        "LogGathering",
     ]
 
     @Test func `there are sources to check`() { #expect(Self.files(under: "Sources").count > 50) }

@@ -4,10 +4,12 @@ import Dispatching
 import Foundation
 import Glibc
 import LibCrypto
+import LogGathering
 import Logging
 import Membership
 import NIOCore
 import NIOPosix
+import Ports
 import SwarmCore
 import SwarmModel
 import SwarmNode
@@ -93,6 +95,19 @@ import Transport
         for (name, body) in refused {
             let result = await call(name, body)
             #expect((try? result.get()) == nil, "\(name) \(body) was granted")
+        }
+        // What others' tasks wrote, asked for as managers do.
+        let ask = LogAsk(
+            [LogAsk.Want(task: victimTask, container: "")], LogOptions(), patience: .zero, bytesMax: 1000)
+        for peer in [manager, victim] {
+            let route = PeerRoute(nodeID: peer.id, addresses: ["\(peer.host):2377"])
+            do throws(SwarmError) {
+                let body = try LogCallCodec.encode(ask)
+                _ = try await node.transport.call(PeerCall(name: "task.logs", body: body), to: route)
+                Issue.record("logs were given to a worker by \(peer.host)")
+            } catch {
+                #expect(error.code == .permissionDenied, "\(peer.host): \(error)")
+            }
         }
         // Its own renewal, whatever else it writes into it.
         let body = #"{"request":"\#(request)","role":"manager","nodeID":"\#(victim.id)"}"#

@@ -36,7 +36,9 @@ struct PortNotation {
                 return nil
             }
         }
-        ports.sort { ("\($0.target)", $0.published) < ("\($1.target)", $1.published) }
+        // Each text is made once: a range may stand for every port there is.
+        let keyed = ports.map { (text: String($0.target), port: $0) }
+        ports = keyed.sorted { ($0.text, $0.port.published) < ($1.text, $1.port.published) }.map(\.port)
     }
 
     /// `80` or `80-82`, at most `StackLimits.portRangeMax` long by the size of a port.

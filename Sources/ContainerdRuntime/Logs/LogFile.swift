@@ -21,6 +21,10 @@ final class LogFile: Sendable {
     private struct State {
         var descriptor: Int32
         var size: Int
+        /// The time of the current file's first record; 0 while it is empty.
+        var birth: Int64 = 0
+        /// The end of the file that was thrown away last.
+        var discarded: LogPosition?
         /// Counts the files that were begun; the current one's number.
         var generation = 0
         /// Counts everything that a waiting reader must look at.
@@ -38,13 +42,18 @@ final class LogFile: Sendable {
         var generation: Int
         var descriptor: Int32
         var size: Int
+        /// The time of its first record; 0 when it has none.
+        var birth: Int64 { LogRecord.firstTime(descriptor) }
     }
 
     init(path: String, bytesMax: Int = LogFile.defaultBytesMax, filesMax: Int = LogFile.defaultFilesMax) {
         (self.path, self.bytesMax, self.filesMax) = (path, max(bytesMax, 64 * 1024), max(filesMax, 1))
         let descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o640)
+        Self.closeRecord(in: path, descriptor)
         let size = descriptor < 0 ? 0 : Int(lseek(descriptor, 0, SEEK_END))
-        state = Mutex(State(descriptor: descriptor, size: size))
+        var fresh = State(descriptor: descriptor, size: size)
+        fresh.birth = Self.end(of: path)?.file ?? 0
+        state = Mutex(fresh)
     }
 
     /// With the limits that the service's `--log-opt max-size` and `max-file` name.
@@ -76,7 +85,8 @@ final class LogFile: Sendable {
 
     func append(_ stream: LogLine.Stream, _ lines: [ArraySlice<UInt8>], _ isPartial: Bool) {
         guard !lines.isEmpty else { return }
-        let head = Array("\(ImageService.wallClock()) \(stream.rawValue) \(isPartial ? "P" : "F") ".utf8)
+        let time = ImageService.wallClock()
+        let head = Array("\(time) \(stream.rawValue) \(isPartial ? "P" : "F") ".utf8)
         var records: [UInt8] = []
         records.reserveCapacity(lines.reduce(0) { $0 + $1.count + head.count + 1 })
         for line in lines { records += head + line + [UInt8(ascii: "\n")] }
@@ -87,18 +97,45 @@ final class LogFile: Sendable {
                 unsafe write(state.descriptor, $0.baseAddress, $0.count)
             }
             // A full disk costs lines of the log; the container goes on.
-            if written > 0 { state.size += written }
+            guard written == records.count else {
+                // No half of a record stays: the next one would continue it.
+                ftruncate(state.descriptor, off_t(state.size))
+                return
+            }
+            if state.size == 0 { state.birth = time }
+            state.size += written
         }
     }
 
     private func name(_ age: Int) -> String { age == 0 ? path : "\(path).\(age)" }
 
     private func rotate(_ state: inout State) {
+        if let discarded = Self.end(of: name(filesMax - 1)) { state.discarded = discarded }
         if state.descriptor >= 0 { close(state.descriptor) }
         for age in stride(from: filesMax - 2, through: 0, by: -1) { unsafe rename(name(age), name(age + 1)) }
         state.descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0o640)
-        state.size = 0
+        (state.size, state.birth) = (0, 0)
         state.generation += 1
+    }
+
+    /// A record that the machine's end cut short is ended, so that the next one does not continue it.
+    private static func closeRecord(in path: String, _ descriptor: Int32) {
+        guard let end = end(of: path) else { return }
+        let reader = unsafe open(path, O_RDONLY | O_CLOEXEC)
+        defer { close(reader) }
+        var last: [UInt8] = [0]
+        let newline: [UInt8] = [UInt8(ascii: "\n")]
+        guard unsafe pread(reader, &last, 1, off_t(end.offset - 1)) == 1, last != newline else { return }
+        _ = unsafe write(descriptor, newline, 1)
+    }
+
+    /// nil for a file that is not there or empty.
+    private static func end(of path: String) -> LogPosition? {
+        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return nil }
+        defer { close(descriptor) }
+        let size = Int(lseek(descriptor, 0, SEEK_END))
+        return size > 0 ? LogPosition(file: LogRecord.firstTime(descriptor), offset: size) : nil
     }
 
     func sourceOpened() { wake { $0.sources += 1 } }
@@ -139,13 +176,26 @@ final class LogFile: Sendable {
         var generation: Int
         var hasEnded: Bool
         var isComplete: Bool
+        var discarded: LogPosition?
     }
 
     func progress() -> Progress {
         state.withLock {
             Progress(
-                version: $0.version, generation: $0.generation, hasEnded: $0.hasEnded, isComplete: $0.isComplete)
+                version: $0.version, generation: $0.generation, hasEnded: $0.hasEnded, isComplete: $0.isComplete,
+                discarded: $0.discarded)
         }
+    }
+
+    /// Returns when there is something beyond the position, or never will be, or the task was cancelled.
+    ///
+    /// - Parameter position: the end of all that was there when it was read.
+    func wait(beyond position: LogPosition) async {
+        let version: Int? = state.withLock { state in
+            let isRead = state.size == 0 || position == LogPosition(file: state.birth, offset: state.size)
+            return isRead && !state.isComplete ? state.version : nil
+        }
+        if let version { await wait(after: version) }
     }
 
     /// Returns when something has happened since `version`, or the task was cancelled.

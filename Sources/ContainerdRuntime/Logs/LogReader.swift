@@ -168,6 +168,14 @@ enum LogRecord {
             isPartial: record[first + 3] == UInt8(ascii: "P"))
     }
 
+    /// When the first record of a file was written; 0 for a file without one.
+    static func firstTime(_ descriptor: Int32) -> Int64 {
+        var bytes = [UInt8](repeating: 0, count: 20)
+        let count = unsafe pread(descriptor, &bytes, bytes.count, 0)
+        guard count > 0, let space = bytes[..<count].firstIndex(of: UInt8(ascii: " ")) else { return 0 }
+        return number(bytes[..<space]) ?? 0
+    }
+
     private static func number(_ digits: ArraySlice<UInt8>) -> Int64? {
         guard (1...19).contains(digits.count) else { return nil }
         var value: Int64 = 0

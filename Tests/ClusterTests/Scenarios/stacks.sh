@@ -47,10 +47,9 @@ example() {
   status 0 "$name: the plan after the rollback" stack plan "${files[@]}" --resolve-image never "$name"
   is "$name: revisions after" "3 2 1" "$(stack history -q "$name" | xargs)"
 }
-# logged STACK PATTERN: some node has such a line of the stack; each shows its own tasks.
+# logged STACK PATTERN: some task of the stack has written such a line, wherever it runs.
 logged() {
-  local i
-  for i in 1 2 3; do cluster ctl "$i" stack logs "$1"; done >"$CLUSTER_DIR/logs" 2>&1
+  stack logs "$1" >"$CLUSTER_DIR/logs" 2>&1
   grep -qE "$2" "$CLUSTER_DIR/logs"
 }
 # removed NAME: nothing of it stays.
@@ -89,12 +88,15 @@ is "failed requests of $(wc -l <"$CLUSTER_DIR/load")" "" "$(grep -vx 200 "$CLUST
 answer | grep -qx '# version 20' || fail "the newest version is not there: $(answer)"
 is "revisions" 10 "$(stack history -q shop | wc -l)"
 # Ten revisions need ten versions, the rest is gone; what keeps revisions is in nobody's way.
-is "versions" 10 "$(docker config ls --format '{{.Name}}' | grep -c '^shop_proxy')"
+# The first version is the example's; the revisions that are kept are of the last ten.
+is "versions" "$(seq -f 'shop_proxy.%g' 12 21 | xargs)" "$(docker config ls --format '{{.Name}}' | grep '^shop_proxy' | sort -V | xargs)"
+is "what keeps revisions" 10 "$(ctl config ls -q --filter label=com.swarmd.stack.revision | wc -l)"
 is "other configs" 10 "$(docker config ls -q | wc -l)"
 status 0 "rollback over nine" stack rollback --to "$(stack history -q shop | tail -1)" --wait --timeout 60s shop
 answer | grep -qx '# version 11' || fail "the rollback brought another version: $(answer)"
 logged shop 'shop_worker.*tables made' || fail "the logs of the stack: $(cat "$CLUSTER_DIR/logs")"
 removed shop
+is "configs of anybody" "" "$(docker config ls -q)$(ctl config ls -q)$(ctl config ls -q --filter label=com.swarmd.stack.revision)"
 
 monitoring=("$root/Compose/monitoring/stack.yml" "$here/stacks/monitoring.yml")
 example monitoring ALERT_URL=http://198.18.0.200/ "${monitoring[@]}"
@@ -160,5 +162,27 @@ services:
 YML
 status 4 "what never becomes healthy" stack deploy -c "$CLUSTER_DIR/never.yml" --resolve-image never --timeout 4s never
 said 'never_after was not begun: it waits for never to be healthy'
+status 130 "a deployment that is interrupted" timeout --preserve-status -s INT 3 \
+  "$root/Scripts/cluster" ctl 1 stack deploy -c "$CLUSTER_DIR/never.yml" --resolve-image never --wait never
+said 'interrupted'
+said 'never_after was not begun'
+cat >"$CLUSTER_DIR/fails.yml" <<'YML'
+services:
+  fails: {image: "busybox:latest", command: "false", deploy: {restart_policy: {condition: none}}}
+YML
+status 3 "what ends with an error" stack deploy -c "$CLUSTER_DIR/fails.yml" --resolve-image never --wait --timeout 60s fails
+said 'fails_fails'
+status 0 "it is removed" stack rm --wait --timeout 60s fails
+cat >"$CLUSTER_DIR/stubborn.yml" <<'YML'
+services:
+  stubborn: {image: "busybox:latest", command: sleep 10000, stop_grace_period: 8s}
+YML
+status 0 "what stops slowly" stack deploy -c "$CLUSTER_DIR/stubborn.yml" --resolve-image never --wait --timeout 60s stubborn
+status 4 "a removal that takes longer than its time" stack rm --wait --timeout 1s stubborn
+said 'tasks have not ended; remove again to go on from here'
+status 0 "removed again" stack rm --wait --timeout 60s stubborn
+gone stubborn || fail "left: $(left stubborn)"
+status 1 "a file that is not there" stack deploy -c "$CLUSTER_DIR/nothing.yml" nothing
+said 'no such file or directory'
 status 0 "two stacks removed" stack rm --wait half never
 gone half && gone never || fail "left: $(left half) $(left never)"

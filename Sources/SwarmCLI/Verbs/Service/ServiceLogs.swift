@@ -18,6 +18,13 @@ enum LogFlags {
         Flag("timestamps", short: "t", .bool, "Show timestamps"),
     ]
 
+    /// Of services and stacks: Docker has no end for these.
+    static let gathered: [Flag] = [
+        Flag(
+            "until", .string,
+            "Show logs before timestamp (e.g. \"2013-01-02T13:23:37Z\") or relative (e.g. \"42m\" for 42 minutes)")
+    ]
+
     /// The request's parameters, apart from `details`.
     static func query(_ flags: ParsedFlags, now: Timestamp) throws(SwarmError) -> Query {
         var query: Query = ["stdout": "1", "stderr": "1"]
@@ -60,7 +67,7 @@ extension ServiceVerbs {
     static let logs = Command(
         "logs", "Fetch the logs of a service or task", usage: "[OPTIONS] SERVICE|TASK",
         arguments: .exactly(1),
-        flags: LogFlags.shared + [
+        flags: LogFlags.shared + LogFlags.gathered + [
             Flag("no-resolve", .bool, "Do not map IDs to Names in output"),
             Flag("no-task-ids", .bool, "Do not include task IDs in output"),
             Flag("no-trunc", .bool, "Do not truncate output"),
@@ -91,7 +98,7 @@ extension ServiceVerbs {
         let names = isRaw ? TaskNames() : try await TaskNames.load(invocation)
         let relay = LogRelay(
             writer: TaskLogWriter(names: names, flags: invocation.flags), isRaw: isRaw,
-            console: invocation.console)
+            console: invocation.console, lateNames: isRaw ? nil : TaskNames.lookup(invocation))
         let isComplete = try await relay.run(
             try await client.stream(.get, path, query), hasTerminal: hasTerminal)
         if !isComplete { throw CommandFailure("") }
@@ -103,10 +110,15 @@ final class LogRelay: Sendable {
     private let writer: Mutex<TaskLogWriter>
     private let isRaw: Bool
     private let console: Console
+    /// Names of a task that nobody had heard of, and of its node: one that started meanwhile.
+    private let lateNames: (@Sendable (_ task: String) async -> TaskNames)?
 
-    init(writer: TaskLogWriter, isRaw: Bool, console: Console) {
+    init(
+        writer: TaskLogWriter, isRaw: Bool, console: Console,
+        lateNames: (@Sendable (_ task: String) async -> TaskNames)? = nil
+    ) {
         self.writer = Mutex(writer)
-        (self.isRaw, self.console) = (isRaw, console)
+        (self.isRaw, self.console, self.lateNames) = (isRaw, console, lateNames)
     }
 
     /// - Returns: false when the engine has said that something is missing.
@@ -115,6 +127,7 @@ final class LogRelay: Sendable {
         var isComplete = true
         for try await part in stream {
             for frame in hasTerminal ? [.init(stream: .stdout, bytes: part)] : splitter.frames(adding: part) {
+                if frame.stream != .systemError, !isRaw { await learnNames(frame.bytes) }
                 switch frame.stream {
                 case .systemError:
                     isComplete = false
@@ -126,6 +139,12 @@ final class LogRelay: Sendable {
             console.flush()
         }
         return isComplete
+    }
+
+    private func learnNames(_ line: [UInt8]) async {
+        guard let lateNames, let task = writer.withLock({ $0.stranger(in: line) }) else { return }
+        let names = await lateNames(task)
+        writer.withLock { $0.learn(task, names) }
     }
 
     private func line(_ bytes: [UInt8]) throws -> [UInt8] {
@@ -148,11 +167,28 @@ package struct TaskNames: Sendable {
         for task in try await invocation.client.tasks() { names.tasks[task.id] = listing.name(task) }
         return names
     }
+
+    /// Asks for one task's names when they are needed; a task that cannot be found keeps its identifier.
+    static func lookup(_ invocation: Invocation) -> @Sendable (_ task: String) async -> TaskNames {
+        { id in
+            var names = TaskNames()
+            do {
+                let listing = try await TaskVerbs.names(invocation)
+                let task = try await invocation.client.task(id)
+                names = TaskNames(tasks: [id: listing.name(task)], nodes: listing.nodeNames)
+            } catch {
+                // The line is worth more than its name.
+            }
+            return names
+        }
+    }
 }
 
 /// Puts the task's name before each line: `web.1.t7x0k3@node1    | hello`.
 package struct TaskLogWriter: Sendable {
     private var names: TaskNames
+    /// Tasks that were asked for and have no name.
+    private var nameless: Set<String> = []
     private let showsIDs: Bool
     private let truncates: Bool
     private let showsTime: Bool
@@ -166,6 +202,25 @@ package struct TaskLogWriter: Sendable {
         truncates = !flags.isOn("no-trunc")
         showsTime = flags.isOn("timestamps")
         showsDetails = flags.isOn("details")
+    }
+
+    /// The task of a line, when it has no name yet.
+    mutating func stranger(in bytes: [UInt8]) -> String? {
+        var words = bytes.split(separator: 0x20, maxSplits: 2, omittingEmptySubsequences: false)[...]
+        if showsTime { words = words.dropFirst() }
+        guard let details = words.first else { return nil }
+        for part in details.split(separator: UInt8(ascii: ",")) {
+            let (key, value) = String(decoding: part, as: UTF8.self).keyAndValue
+            guard key == "com.docker.swarm.task.id", let value else { continue }
+            return names.tasks[value] == nil && !nameless.contains(value) ? value : nil
+        }
+        return nil
+    }
+
+    mutating func learn(_ task: String, _ found: TaskNames) {
+        names.nodes.merge(found.nodes) { $1 }
+        names.tasks.merge(found.tasks) { $1 }
+        if names.tasks[task] == nil { nameless.insert(task) }
     }
 
     /// `[time ]details message`, with the details replaced by a name.

@@ -6,7 +6,7 @@ import SwarmModel
 extension StackVerbs {
     static let logs = Command(
         "logs", "Fetch the logs of all services of a stack", usage: "[OPTIONS] STACK", arguments: .exactly(1),
-        flags: LogFlags.shared + [
+        flags: LogFlags.shared + LogFlags.gathered + [
             Flag("no-resolve", .bool, "Do not map IDs to Names in output"),
             Flag("no-task-ids", .bool, "Do not include task IDs in output"),
             Flag("no-trunc", .bool, "Do not truncate output"),
@@ -19,8 +19,7 @@ extension StackVerbs {
         query.append("details", "1")
         let relay = LogRelay(
             writer: TaskLogWriter(names: try await TaskNames.load(invocation), flags: invocation.flags),
-            isRaw: false,
-            console: invocation.console)
+            isRaw: false, console: invocation.console, lateNames: TaskNames.lookup(invocation))
         let parameters = query
         let isComplete = try await withThrowingTaskGroup(of: Bool.self) { group in
             for service in services.sorted(by: { NaturalOrder.precedes($0.spec.name, $1.spec.name) }) {
