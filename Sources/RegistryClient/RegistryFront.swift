@@ -22,8 +22,9 @@ package struct RegistryFront: Sendable {
     /// - Throws: `.unauthenticated` when the registry refuses them; otherwise why it could not be asked.
     package func logIn(_ server: String, _ credentials: RegistryCredentials) async throws(SwarmError) {
         let host = Self.host(of: server)
-        // Any repository of the registry will do: only its front door is asked.
-        guard let reference = ImageReference("\(host)/login"), host == Self.hub || reference.domain == host else {
+        // A name without a dot would be a folder of Docker Hub's. Any repository will do: only the front door is asked.
+        let isPlain = !host.contains { ".:".contains($0) } && host != "localhost"
+        guard let reference = ImageReference("\(host)\(isPlain ? ":443" : "")/login") else {
             throw SwarmError(.invalidArgument, "\(server) is no registry's address: expected HOST or HOST:PORT")
         }
         let repository = try Repository(reference, credentials: credentials, settings: settings)

@@ -1,6 +1,6 @@
 import AsyncHTTPClient
 import FoundationEssentials
-import NIOCore
+package import NIOCore
 import NIOHTTP1
 package import SwarmCore
 

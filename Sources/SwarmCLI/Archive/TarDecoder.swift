@@ -1,4 +1,4 @@
-import SwarmCore
+package import SwarmCore
 
 /// Reads a tar archive as it comes.
 package struct TarDecoder: Sendable {

@@ -65,7 +65,7 @@ struct TarSink {
             guard isFolder || !isThere else {
                 throw SwarmError(.conflict, "cannot copy a folder over a file: \(path)")
             }
-            guard isFolder || unsafe mkdir(path, 0o700) == 0 else { throw failure("mkdir", path) }
+            guard unsafe isFolder || mkdir(path, 0o700) == 0 else { throw failure("mkdir", path) }
             return folders.append((path, entry))
         }
         guard !isFolder else { throw SwarmError(.conflict, "cannot copy a file over a folder: \(path)") }

@@ -14,7 +14,7 @@ struct TarSource: AsyncSequence, Sendable {
     /// How much of a file is read at once.
     private static let chunkBytes = 256 << 10
 
-    private struct Item: Sendable {
+    fileprivate struct Item: Sendable {
         var path: String
         var entry: TarEntry
     }

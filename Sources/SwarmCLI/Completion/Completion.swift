@@ -2,7 +2,7 @@
 ///
 /// The usage line says what arguments are (`NODE [NODE...]`), flags say what values they take. Nothing is asked of an
 /// engine here: names are a kind, and whoever prints candidates looks them up.
-package struct Completion: Sendable, Equatable {
+package struct Completion: Sendable {
     /// One way to go on.
     package struct Candidate: Sendable, Equatable, Comparable {
         package var text: String
@@ -37,7 +37,10 @@ package struct Completion: Sendable, Equatable {
         globals = reading.parsed
         var command = root
         while command.action == nil {
-            guard let word = reading.arguments.first else { return offerVerbs(of: command, reading) }
+            guard let word = reading.arguments.first else {
+                offerVerbs(of: command, reading)
+                return
+            }
             guard let child = command.child(word) else { return }
             let rest = reading.arguments.dropFirst()
             command = child
@@ -88,7 +91,10 @@ package struct Completion: Sendable, Equatable {
             // `source=NAME,target=PATH`: only the name is looked up.
             if let comma = typed.lastIndex(of: ",") { keep(through: comma) }
             if let equals = typed.firstIndex(of: "=") {
-                guard ["source", "src", "name"].contains(String(typed[..<equals])) else { return nouns = [] }
+                guard ["source", "src", "name"].contains(String(typed[..<equals])) else {
+                    nouns = []
+                    return
+                }
                 keep(through: equals)
             } else if !kept.isEmpty, kept.hasSuffix(",") {
                 nouns = []

@@ -1,4 +1,5 @@
 import SwarmClient
+import SwarmCore
 import SwarmModel
 
 /// Looks names up for completion.

@@ -57,12 +57,13 @@ extension ContainerVerbs {
         console.flush()
         let terminal = wantsTerminal && isInteractive ? TerminalMode.raw() : nil
         defer { terminal?.restore() }
+        let letGo = Detaching(terminal, try DetachKeys(invocation.flag("detach-keys") ?? ""))
         try await ExecConnection.start("/exec/\(id)/start", of: client, body: start) { stream in
             let follower = wantsTerminal ? followSize("/exec/\(id)/resize", client, console) : nil
             defer { follower?.cancel() }
             try await exchange(
                 stream, console, isRaw: wantsTerminal, sendsInput: isInteractive,
-                letGo: Detaching(terminal, try DetachKeys(body.DetachKeys)))
+                letGo: letGo)
         }
         let ended: ExecInspection = try await client.get("/exec/\(id)/json")
         let status = Int32(truncatingIfNeeded: ended.exitCode ?? 0)

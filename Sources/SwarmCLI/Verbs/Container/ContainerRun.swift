@@ -271,6 +271,7 @@ extension ContainerVerbs {
         console.flush()
         let terminal = hasTerminal && sendsInput ? TerminalMode.raw() : nil
         defer { terminal?.restore() }
+        let letGo = Detaching(terminal, try DetachKeys(invocation.flag("detach-keys") ?? ""))
         try await ExecConnection.start("/containers/\(id)/attach", query, of: client, body: EmptyBody()) {
             stream in
             if starts {
@@ -286,7 +287,7 @@ extension ContainerVerbs {
             defer { follower?.cancel() }
             try await exchange(
                 stream, console, isRaw: hasTerminal, sendsInput: sendsInput,
-                letGo: Detaching(terminal, try DetachKeys(invocation.flag("detach-keys") ?? "")))
+                letGo: letGo)
         }
         var bytes: [UInt8] = []
         for try await part in exit { bytes += part }

@@ -1,5 +1,5 @@
 import FoundationEssentials
-package import SwarmClient
+import SwarmClient
 package import SwarmCore
 
 #if canImport(Glibc)
