@@ -38,6 +38,7 @@ VOLATILE = [(re.compile(pattern, re.M), word) for pattern, word in [
     (r"\b3[0-2]\d{3}\b", "PORT"),
     (r"/tmp/[^ \"]*/n1\b", "NODE-FOLDER"),
     (r"\bswarmctl\b", "docker"),
+    (r"\(virtual [\d.]+[kM]?B\)", "(virtual SIZE)"),
     (r" {2,}", "  "),
     (r"[ \t]+$", ""),
 ]]

@@ -104,12 +104,36 @@ extension ContainerdRuntimeService {
 
     package func writtenBytes(_ containerID: String) async throws(SwarmError) -> Int64 {
         guard records[containerID] != nil else { throw Self.noSuchContainer(containerID) }
-        return try await containerd("Snapshots.Usage") {
-            try await client.snapshots.usage(
+        let mounts = try await containerd("Snapshots.Mounts") {
+            try await client.snapshots.mounts(
                 .with { ($0.snapshotter, $0.key) = (ImageService.snapshotter, containerID) },
-                options: ContainerdClient.slow
-            ).size
+                options: ContainerdClient.quick
+            ).mounts
         }
+        // containerd counts directories and blocks, too; Docker's users know the size of the files alone.
+        let prefix = "upperdir="
+        let upper = mounts.flatMap(\.options).first { $0.hasPrefix(prefix) }?.dropFirst(prefix.count)
+        return await Self.fileBytes(under: upper.map(String.init) ?? "")
+    }
+
+    /// Off this actor: a large tree takes its time.
+    @concurrent private static func fileBytes(under path: String) async -> Int64 {
+        guard !path.isEmpty else { return 0 }
+        var (total, folders): (Int64, [String]) = (0, [path])
+        while let folder = folders.popLast() {
+            for name in (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? [] {
+                let child = folder + "/" + name
+                var about = stat()
+                // What goes away meanwhile does not count.
+                guard unsafe lstat(child, &about) == 0 else { continue }
+                switch about.st_mode & S_IFMT {
+                case S_IFDIR: folders.append(child)
+                case S_IFREG: total += Int64(about.st_size)
+                default: break
+                }
+            }
+        }
+        return total
     }
 }
 

@@ -68,7 +68,8 @@ extension ContainerdRuntimeService {
             var record = ContainerRecord(
                 id: request.id, name: request.name, image: request.image, imageID: image.id,
                 labels: request.labels,
-                arguments: specification.process.args, environment: specification.process.env,
+                arguments: SpecificationBuilder.command(of: specification.process.args),
+                environment: specification.process.env,
                 stopSignal: request.spec.stopSignal ?? image.configuration.stopSignal ?? "SIGTERM",
                 createdAt: Timestamp(nanoseconds: ImageService.wallClock()), spec: request.spec)
             record.anonymousVolumes = anonymous
@@ -212,6 +213,7 @@ extension ContainerdRuntimeService {
         } catch  where error.code == .notFound {
             throw SwarmError(.conflict, "Container \(containerID) is not running")
         }
+        broadcast(.signalled(containerID: containerID, signal: Int(number)))
     }
 
     package func stop(_ containerID: String, gracePeriod: Duration?) async throws(SwarmError) {

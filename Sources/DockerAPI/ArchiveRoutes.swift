@@ -99,16 +99,7 @@ extension EngineRoutes {
     }
 
     private func usage(of containers: [ContainerInfo]) async -> [JSONDocument] {
-        var result: [JSONDocument] = []
-        for documents in await documents(containers) {
-            guard case .object(var members) = documents.summary else { continue }
-            // Removed meanwhile, or containerd is busy: its size is not known.
-            let size = (try? await node.runtime.writtenBytes(documents.info.id)) ?? 0
-            members["SizeRw"] = .integer(size)
-            members["SizeRootFs"] = .integer(size)
-            result.append(.object(members))
-        }
-        return result
+        await documents(containers, sized: true).map(\.summary)
     }
 
     private func volumeUsage() async throws -> [JSONDocument] {

@@ -11,6 +11,11 @@ struct ContainerDocuments {
     var task: SwarmTask?
     var now: Timestamp
 
+    /// This node's predefined network, where tasks are that join no overlay.
+    var bridge: LocalNetwork?
+    /// What it has written and what its image has, when that is asked for.
+    var sizeBytes: (written: Int64, image: Int64)?
+
     /// Its restart rule is about to start it again.
     var isRestarting = false
 
@@ -21,15 +26,20 @@ struct ContainerDocuments {
     // MARK: docker ps
 
     var summary: JSONDocument {
-        [
+        var members: JSONMembers = [
             "Id": .string(info.id), "Names": [.string("/" + info.name)], "Image": .string(info.image),
             "ImageID": .string(info.imageID), "Command": .string(commandLine),
             "Created": .integer(info.createdAt.seconds), "Ports": .array(portList),
-            "Labels": .labels(info.labels),
+            "Labels": .labels(info.shownLabels),
             "State": .string(isRestarting ? "restarting" : info.state.rawValue), "Status": .string(status),
             "HostConfig": ["NetworkMode": .string(networkMode)],
             "NetworkSettings": ["Networks": .object(networks)], "Mounts": .array(info.mounts.map(mount)),
         ]
+        if let sizeBytes {
+            members["SizeRw"] = .integer(sizeBytes.written)
+            members["SizeRootFs"] = .integer(sizeBytes.written + sizeBytes.image)
+        }
+        return .object(members)
     }
 
     /// Words with spaces in them in quotation marks, as Docker prints a command.
@@ -76,7 +86,7 @@ struct ContainerDocuments {
     func detail(dataDirectory: String) -> JSONDocument {
         let files = "\(dataDirectory)/containers/\(info.id)"
         let execs: JSONDocument = info.execIDs.isEmpty ? .null : .strings(info.execIDs)
-        return [
+        var members: JSONMembers = [
             "Id": .string(info.id), "Created": .time(info.createdAt),
             "Path": .string(info.arguments.first ?? ""),
             "Args": .strings(Array(info.arguments.dropFirst())), "State": state,
@@ -86,9 +96,16 @@ struct ContainerDocuments {
             "RestartCount": .integer(Int64(standalone?.restartCount ?? 0)),
             "Driver": "overlayfs", "Platform": "linux", "MountLabel": "", "ProcessLabel": "",
             "AppArmorProfile": "", "ExecIDs": execs, "HostConfig": hostConfiguration,
-            "GraphDriver": ["Name": "overlayfs", "Data": .null], "Mounts": .array(info.mounts.map(mount)),
-            "Config": configuration, "NetworkSettings": networkSettings,
+            "GraphDriver": ["Data": .null, "Name": "overlayfs"],
         ]
+        if let sizeBytes {
+            members["SizeRw"] = .integer(sizeBytes.written)
+            members["SizeRootFs"] = .integer(sizeBytes.written + sizeBytes.image)
+        }
+        members["Mounts"] = .array(info.mounts.map(mount))
+        members["Config"] = configuration
+        members["NetworkSettings"] = networkSettings
+        return .object(members)
     }
 
     private var state: JSONDocument {
@@ -123,22 +140,44 @@ struct ContainerDocuments {
             "Hostname": .string(spec?.hostname ?? String(info.id.prefix(12))), "Domainname": "",
             "User": .string(spec?.user ?? ""), "AttachStdin": .bool(standalone?.attachesStdin ?? false),
             "AttachStdout": .bool(standalone?.attachesStdout ?? false),
-            "AttachStderr": .bool(standalone?.attachesStderr ?? false), "Tty": .bool(spec?.tty ?? false),
-            "OpenStdin": .bool(spec?.openStdin ?? false),
-            "StdinOnce": .bool(standalone?.closesStdinWithClient ?? false),
-            "Env": .strings(info.environment), "Cmd": .strings(spec?.args ?? info.arguments),
-            "Image": .string(info.image), "Volumes": .null, "WorkingDir": .string(info.workingDirectory),
-            "Entrypoint": .strings(spec?.command), "OnBuild": .null, "Labels": .labels(info.labels),
+            "AttachStderr": .bool(standalone?.attachesStderr ?? false),
         ]
         if let ports = standalone?.exposedPorts, !ports.isEmpty {
             members["ExposedPorts"] = .object(JSONMembers(ports.map { ($0, [:] as JSONDocument) }))
         }
-        if let timeout = standalone?.stopTimeout { members["StopTimeout"] = .integer(Int64(timeout)) }
+        members["Tty"] = .bool(spec?.tty ?? false)
+        members["OpenStdin"] = .bool(spec?.openStdin ?? false)
+        members["StdinOnce"] = .bool(standalone?.closesStdinWithClient ?? false)
+        members["Env"] = .strings(environment)
+        members["Cmd"] = .strings(spec?.args ?? info.arguments)
         if let check = spec?.healthcheck { members["Healthcheck"] = .value(check) }
+        members["Image"] = .string(info.image)
+        members["Volumes"] = .null
+        members["WorkingDir"] = .string(info.workingDirectory)
+        members["Entrypoint"] = .strings(spec?.command)
+        members["OnBuild"] = .null
+        members["Labels"] = .labels(info.shownLabels)
         if let signal = spec?.stopSignal, !signal.isEmpty { members["StopSignal"] = .string(signal) }
+        if let timeout = standalone?.stopTimeout { members["StopTimeout"] = .integer(Int64(timeout)) }
         return .object(members)
     }
 
+    /// What was asked for and then what the image adds, without what every process is given.
+    private var environment: [String] {
+        let own = spec?.env ?? []
+        let taken = Set(own.map { $0.prefix { $0 != "=" } } + ["HOSTNAME", "TERM"])
+        return own + info.environment.filter { !taken.contains($0.prefix { $0 != "=" }) }
+    }
+
+    /// `name:address`, as `--add-host` takes them.
+    private var extraHosts: [String]? {
+        spec?.hosts?.flatMap { entry in
+            let words = entry.split(separator: " ")
+            return words.dropFirst().map { "\($0):\(words[0])" }
+        }
+    }
+
+    /// In Docker's order, which clients print.
     private var hostConfiguration: JSONDocument {
         let limits = info.request?.limits
         let reservations = info.request?.reservations
@@ -146,26 +185,46 @@ struct ContainerDocuments {
         let ulimits = (spec?.ulimits ?? []).map { limit -> JSONDocument in
             ["Name": .string(limit.name), "Hard": .integer(limit.hard), "Soft": .integer(limit.soft)]
         }
-        return [
-            "NetworkMode": .string(networkMode),
-            "LogConfig": logConfiguration, "RestartPolicy": restartPolicy,
-            "AutoRemove": .bool(standalone?.removesItself ?? false), "Binds": binds,
-            "PortBindings": .object(portBindings), "CapAdd": .strings(spec?.capabilityAdd),
+        let isPrivileged = standalone?.isPrivileged ?? false
+        var members: JSONMembers = [
+            "Binds": binds, "ContainerIDFile": "", "LogConfig": logConfiguration,
+            "NetworkMode": .string(networkMode), "PortBindings": .object(portBindings),
+            "RestartPolicy": restartPolicy, "AutoRemove": .bool(standalone?.removesItself ?? false),
+            "VolumeDriver": "", "VolumesFrom": .null, "CapAdd": .strings(spec?.capabilityAdd),
             "CapDrop": .strings(spec?.capabilityDrop), "CgroupnsMode": "host",
             "Dns": .strings(spec?.dnsConfig?.nameservers), "DnsOptions": .strings(spec?.dnsConfig?.options),
-            "DnsSearch": .strings(spec?.dnsConfig?.search), "ExtraHosts": .strings(spec?.hosts),
-            "GroupAdd": .strings(spec?.groups), "IpcMode": "private", "PidMode": "", "UTSMode": "",
-            "OomScoreAdj": .integer(spec?.oomScoreAdj ?? 0),
-            "Privileged": .bool(standalone?.isPrivileged ?? false), "PublishAllPorts": false,
-            "ReadonlyRootfs": .bool(spec?.readOnly ?? false), "SecurityOpt": .null, "ShmSize": 67_108_864,
-            "Runtime": "runc", "Isolation": .string(spec?.isolation ?? "default"), "CpuShares": 0,
-            "Memory": .integer(memory), "MemorySwap": .integer(memory > 0 ? memory * 2 : 0),
-            "MemoryReservation": .integer(reservations?.memoryBytes ?? 0),
-            "NanoCpus": .integer(limits?.nanoCPUs ?? 0), "CpuPeriod": 0, "CpuQuota": 0,
-            "PidsLimit": limits?.pids.flatMap { $0 > 0 ? .integer($0) : nil } ?? .null,
-            "Ulimits": .array(ulimits), "Sysctls": spec?.sysctls.map { .labels($0) } ?? .null,
-            "Init": .bool(spec?.initProcess ?? false), "OomKillDisable": false, "Devices": .null,
+            "DnsSearch": .strings(spec?.dnsConfig?.search), "ExtraHosts": .strings(extraHosts),
+            "GroupAdd": .strings(spec?.groups), "IpcMode": "private", "Cgroup": "", "Links": .null,
+            "OomScoreAdj": .integer(spec?.oomScoreAdj ?? 0), "PidMode": "", "Privileged": .bool(isPrivileged),
+            "PublishAllPorts": false, "ReadonlyRootfs": .bool(spec?.readOnly ?? false), "SecurityOpt": .null,
+            "UTSMode": "", "UsernsMode": "", "ShmSize": 67_108_864,
         ]
+        if let sysctls = spec?.sysctls, !sysctls.isEmpty { members["Sysctls"] = .labels(sysctls) }
+        members["Runtime"] = "runc"
+        members["ConsoleSize"] = [0, 0]
+        members["Isolation"] = .string(spec?.isolation ?? "default")
+        let resources: [(String, JSONDocument)] = [
+            ("CpuShares", 0), ("Memory", .integer(memory)), ("NanoCpus", .integer(limits?.nanoCPUs ?? 0)),
+            ("CgroupParent", ""), ("BlkioWeight", 0), ("BlkioWeightDevice", .null),
+            ("BlkioDeviceReadBps", .null), ("BlkioDeviceWriteBps", .null), ("BlkioDeviceReadIOps", .null),
+            ("BlkioDeviceWriteIOps", .null), ("CpuPeriod", 0), ("CpuQuota", 0), ("CpuRealtimePeriod", 0),
+            ("CpuRealtimeRuntime", 0), ("CpusetCpus", ""), ("CpusetMems", ""), ("Devices", .null),
+            ("DeviceCgroupRules", .null), ("DeviceRequests", .null),
+            ("MemoryReservation", .integer(reservations?.memoryBytes ?? 0)),
+            ("MemorySwap", .integer(memory > 0 ? memory * 2 : 0)), ("MemorySwappiness", .null),
+            ("OomKillDisable", false),
+            ("PidsLimit", limits?.pids.flatMap { $0 > 0 ? .integer($0) : nil } ?? .null),
+            ("Ulimits", .array(ulimits)), ("CpuCount", 0), ("CpuPercent", 0), ("IOMaximumIOps", 0),
+            ("IOMaximumBandwidth", 0),
+        ]
+        for (name, value) in resources { members[name] = value }
+        if standalone == nil, let mounts = spec?.mounts, !mounts.isEmpty {
+            members["Mounts"] = .array(mounts.map { .value($0) })
+        }
+        members["MaskedPaths"] = isPrivileged ? .null : .strings(GuardedPaths.masked)
+        members["ReadonlyPaths"] = isPrivileged ? .null : .strings(GuardedPaths.readonly)
+        members["Init"] = .bool(spec?.initProcess ?? false)
+        return .object(members)
     }
 
     private func mount(_ mount: ContainerMount) -> JSONDocument {
@@ -241,12 +300,17 @@ struct ContainerDocuments {
                 result[endpoint.networkName] = Self.endpoint(endpoint, name: endpoint.networkName, of: info)
             }
         }
+        if standalone == nil, info.localAddress != nil {
+            result["bridge"] = Self.endpoint(nil, name: "bridge", of: info, at: taskAddress)
+        }
+        let isUp = info.state == .running || info.state == .paused
         for attachment in task?.networksAttachments ?? [] {
             guard let address = attachment.addresses?.first else { continue }
             result[attachment.network.spec.name] = [
                 "IPAMConfig": ["IPv4Address": .string(address.address.description)], "Links": .null,
                 "Aliases": .strings(attachment.aliases), "NetworkID": .string(attachment.network.id),
-                "EndpointID": "", "Gateway": "", "IPAddress": .string(address.address.description),
+                "EndpointID": .string(isUp ? info.id : ""), "Gateway": "",
+                "IPAddress": .string(address.address.description),
                 "IPPrefixLen": .integer(Int64(address.prefixLength)), "IPv6Gateway": "",
                 "GlobalIPv6Address": "", "GlobalIPv6PrefixLen": 0,
                 "MacAddress": .string(MACAddress(derivedFrom: address.address).description),
@@ -256,11 +320,17 @@ struct ContainerDocuments {
         return result
     }
 
+    /// A task's address on the node-local network, which it has when it joins no other.
+    private var taskAddress: IPv4Subnet? {
+        guard let bridge, info.state == .running || info.state == .paused else { return nil }
+        return info.localAddress.map { IPv4Subnet($0, prefixLength: bridge.subnet.prefixLength) }
+    }
+
     private static func endpoint(
-        _ endpoint: StandaloneEndpoint?, name: String, of info: ContainerInfo
+        _ endpoint: StandaloneEndpoint?, name: String, of info: ContainerInfo, at given: IPv4Subnet? = nil
     ) -> JSONDocument {
         let isUp = info.state == .running || info.state == .paused
-        let address = isUp ? endpoint?.address : nil
+        let address = isUp ? given ?? endpoint?.address : nil
         var aliases: [String]?
         if let endpoint, endpoint.networkName != "bridge" {
             aliases = [String(info.id.prefix(12))] + endpoint.aliases
@@ -313,19 +383,22 @@ struct ContainerDocuments {
         let bridge = onBridge
         let (gateway, address) = (bridge?.network.advanced(by: 1).description, bridge?.address)
         let mac = address.map { MACAddress(derivedFrom: $0).description }
+        let isUp = info.state == .running || info.state == .paused
         return [
-            "Bridge": "", "SandboxID": "", "HairpinMode": false, "Ports": .object(ports),
-            "SandboxKey": .string(path), "EndpointID": "", "Gateway": .string(gateway ?? ""),
-            "IPAddress": .string(address?.description ?? ""),
-            "IPPrefixLen": .integer(Int64(bridge?.prefixLength ?? 0)), "MacAddress": .string(mac ?? ""),
-            "Networks": .object(networks),
+            "Bridge": "", "SandboxID": .string(isUp ? info.id : ""), "HairpinMode": false,
+            "LinkLocalIPv6Address": "", "LinkLocalIPv6PrefixLen": 0, "Ports": .object(ports),
+            "SandboxKey": .string(path), "SecondaryIPAddresses": .null, "SecondaryIPv6Addresses": .null,
+            "EndpointID": .string(bridge == nil ? "" : info.id), "Gateway": .string(gateway ?? ""),
+            "GlobalIPv6Address": "", "GlobalIPv6PrefixLen": 0, "IPAddress": .string(address?.description ?? ""),
+            "IPPrefixLen": .integer(Int64(bridge?.prefixLength ?? 0)), "IPv6Gateway": "",
+            "MacAddress": .string(mac ?? ""), "Networks": .object(networks),
         ]
     }
 
     /// Its address on the predefined network `bridge`, which older clients look for in its own fields.
     private var onBridge: IPv4Subnet? {
         guard info.state == .running || info.state == .paused else { return nil }
-        return standalone?.endpoints.first { $0.networkName == "bridge" }?.address
+        return standalone?.endpoints.first { $0.networkName == "bridge" }?.address ?? taskAddress
     }
 
     /// Ports that belong to this container alone; those of the routing mesh belong to the service.

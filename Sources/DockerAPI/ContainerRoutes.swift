@@ -20,6 +20,7 @@ extension EngineRoutes {
                 "before", "since",
                 "volume",
             ])
+            try Self.check(filters)
             let limit = request.value("limit").flatMap { Int($0) } ?? 0
             let all = request.flag("all") || filters["status"] != nil || filters["exited"] != nil || limit > 0
             let before = try await self.moment(filters["before"]?.first)
@@ -40,12 +41,13 @@ extension EngineRoutes {
             }
             let newestFirst = list.sorted { $0.createdAt > $1.createdAt }
             let shown = limit > 0 ? Array(newestFirst.prefix(limit)) : newestFirst
-            return try Self.json(await documents(shown).map(\.summary))
+            return try Self.json(await documents(shown, sized: request.flag("size")).map(\.summary))
         }
         router.on(.GET, "/containers/{id}/json") { request in
             let info = try await findContainer(request.capture("id"))
             let directory = node.facts.dataDirectory
-            return try Self.json(await documents([info]).map { $0.detail(dataDirectory: directory) }.first)
+            let documents = await documents([info], sized: request.flag("size"))
+            return try Self.json(documents.map { $0.detail(dataDirectory: directory) }.first)
         }
         router.on(.GET, "/containers/{id}/logs") { request in
             let info = try await findContainer(request.capture("id"))
@@ -76,7 +78,9 @@ extension EngineRoutes {
     private func addContainerControl(_ router: inout Router) {
         router.on(.GET, "/containers/{id}/top") { request in
             let info = try await findContainer(request.capture("id"))
-            return try Self.json(Self.top(try await node.runtime.processes(info.id)))
+            let processes = try await node.runtime.processes(info.id)
+            await tell("top", info)
+            return try Self.json(Self.top(processes))
         }
         router.on(.GET, "/containers/{id}/stats") { try await statistics($0) }
         router.on(.POST, "/containers/{id}/wait") { try await wait($0) }
@@ -88,6 +92,7 @@ extension EngineRoutes {
                 } else {
                     try await node.runtime.unpause(info.id)
                 }
+                await tell(word, info)
                 return Response(.noContent)
             }
         }
@@ -126,6 +131,23 @@ extension EngineRoutes {
         return try await findContainer(container).createdAt
     }
 
+    private static let states: Set<String> = [
+        "created", "restarting", "running", "removing", "paused", "exited", "dead",
+    ]
+    private static let healths: Set<String> = ["none", "starting", "healthy", "unhealthy"]
+
+    /// Refuses values that no container can have.
+    private static func check(_ filters: [String: [String]]) throws(SwarmError) {
+        for (key, known) in [("status", states), ("health", healths)] {
+            if let strange = filters[key]?.sorted().first(where: { !known.contains($0) }) {
+                throw SwarmError(.invalidArgument, "Invalid filter '\(key)=\(strange)'")
+            }
+        }
+        if let strange = filters["exited"]?.sorted().first(where: { Int($0) == nil }) {
+            throw SwarmError(.invalidArgument, "strconv.Atoi: parsing \(JSONText.quoted(strange)): invalid syntax")
+        }
+    }
+
     private static func passes(_ info: ContainerInfo, _ filters: [String: [String]]) -> Bool {
         if let codes = filters["exited"] {
             guard info.state == .exited, codes.contains(String(info.exitCode ?? 0)) else { return false }
@@ -149,12 +171,21 @@ extension EngineRoutes {
             || info.imageID.dropFirst("sha256:".count).hasPrefix(image)
     }
 
-    func documents(_ list: [ContainerInfo]) async -> [ContainerDocuments] {
+    /// - Parameter sized: with what they have written, which takes a walk through their files.
+    func documents(_ list: [ContainerInfo], sized: Bool = false) async -> [ContainerDocuments] {
         let store = await current()
+        let bridge = await node.localNetworks().first
+        let images = sized ? (try? await node.images.images()) ?? [] : []
         var result: [ContainerDocuments] = []
         for info in list {
             let task = info.labels["com.docker.swarm.task.id"].flatMap { store.tasks[$0] }
             var documents = ContainerDocuments(info: info, task: task, now: node.now())
+            documents.bridge = bridge
+            if sized {
+                // Removed meanwhile, or containerd is busy: its size is not known.
+                let written = (try? await node.runtime.writtenBytes(info.id)) ?? 0
+                documents.sizeBytes = (written, images.first { $0.id == info.imageID }?.sizeBytes ?? 0)
+            }
             if info.request?.standalone != nil { documents.isRestarting = await node.isRestarting(info.id) }
             result.append(documents)
         }

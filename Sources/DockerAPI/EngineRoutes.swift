@@ -188,7 +188,11 @@ package struct EngineRoutes: Sendable {
         for (key, values) in filters {
             switch key {
             case "type": if !values.contains(event.type) { return false }
-            case "event": if !values.contains(event.action) { return false }
+            case "event":
+                // `exec_create` also means `exec_create: sh -c …`.
+                guard values.contains(where: { event.action == $0 || event.action.hasPrefix($0 + ":") }) else {
+                    return false
+                }
             case "scope": if !values.contains(event.scope) { return false }
             case "label": if !Lookup.matches(event.attributes, values) { return false }
             default:

@@ -50,6 +50,7 @@ extension EngineRoutes {
         exec.privileged = asked.privileged ?? false
         exec.consoleSize = try Self.size(asked.consoleSize)
         let id = try await node.runtime.exec(container.id, exec)
+        await tell("exec_create: " + exec.command.joined(separator: " "), container, ["execID": id])
         return try Self.json(["Id": .string(id)] as JSONDocument, .created)
     }
 
@@ -69,8 +70,11 @@ extension EngineRoutes {
         let options = ExecStart(
             isDetached: asked.detach ?? false,
             consoleSize: try Self.size(asked.consoleSize) ?? info.request.consoleSize)
+        let started = "exec_start: " + info.request.command.joined(separator: " ")
+        let container = try? await findContainer(info.containerID)
         if options.isDetached {
             _ = try await node.runtime.startExec(id, options)
+            if let container { await tell(started, container, ["execID": id]) }
             return Response(.ok)
         }
         var headers = ExecFraming.headers(request, isTTY: isTTY)
@@ -88,6 +92,7 @@ extension EngineRoutes {
                 let streams: any ProcessStreams
                 do {
                     streams = try await runtime.startExec(id, options)
+                    if let container { await tell(started, container, ["execID": id]) }
                 } catch {
                     // The head is out already: as in Docker, the reason comes where output was expected.
                     let text = Array("\(StatusMapping.describe(error).message)\r\n".utf8)
@@ -106,7 +111,7 @@ extension EngineRoutes {
             if request.attachStdin {
                 group.addTask {
                     // Input that the process no longer takes is not the connection's failure.
-                    try? await Self.feed(raw.input, to: streams)
+                    try? await Self.feed(raw.input, to: streams, ends: !isTTY)
                 }
             }
             for try await (stream, bytes) in streams.output {
@@ -121,9 +126,10 @@ extension EngineRoutes {
         _ = try await streams.wait()
     }
 
-    private static func feed(_ input: RequestBody, to streams: any ProcessStreams) async throws {
+    /// - Parameter ends: whether the process's input ends with the client's; a terminal has no end.
+    private static func feed(_ input: RequestBody, to streams: any ProcessStreams, ends: Bool) async throws {
         for try await part in input { try await streams.write(Array(part.readableBytesView)) }
-        guard !Task.isCancelled else { return }
+        guard !Task.isCancelled, ends else { return }
         await streams.closeInput()
     }
 

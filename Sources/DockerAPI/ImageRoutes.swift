@@ -25,22 +25,35 @@ extension EngineRoutes {
             let image = try await Self.naming(request) { name throws(SwarmError) in
                 try await node.images.image(name)
             }
-            return try Self.json(Self.detail(image))
+            let last = try? await node.images.history(request.capture("name")).first
+            return try Self.json(Self.detail(image, comment: last?.comment ?? ""))
         }
         router.on(.POST, "/images/create") { request in
             if request.value("fromSrc") == "-" { return try await importImage(request) }
             return try pull(request)
         }
+        addRegistries(&router)
         router.on(.POST, "/images/load") { try await loadImages($0) }
         router.on(.POST, "/images/prune") { try await pruneImages($0) }
         router.on(.POST, "/images/{name...}/tag") { request in
             let tag = request.value("tag").flatMap { $0.isEmpty ? nil : ":" + $0 } ?? ""
-            try await node.images.tag(request.capture("name"), as: (request.value("repo") ?? "") + tag)
+            let target = (request.value("repo") ?? "") + tag
+            try await node.images.tag(request.capture("name"), as: target)
+            let familiar = ImageReference(target)?.familiar ?? target
+            await tell("tag", image: try await node.images.image(target).id, name: familiar)
             return Response(.created)
         }
         router.on(.DELETE, "/images/{name...}") { request in
-            let removed = try await node.images.removeImage(
-                request.capture("name"), force: request.flag("force"))
+            let name = request.capture("name")
+            let id = (try? await node.images.image(name).id) ?? name
+            let removed = try await node.images.removeImage(name, force: request.flag("force"))
+            for removal in removed {
+                switch removal {
+                case .untagged: await tell("untag", image: id, name: id)
+                case .deleted(let deleted) where deleted == id: await tell("delete", image: id, name: id)
+                case .deleted: break
+                }
+            }
             return try Self.json(removed.map(Self.removal))
         }
         router.on(.GET, "/distribution/{name...}/json") { request in
@@ -104,16 +117,46 @@ extension EngineRoutes {
         return .object(members)
     }
 
-    private static func detail(_ image: ImageInfo) -> JSONDocument {
+    /// - Parameter comment: of its last step.
+    private static func detail(_ image: ImageInfo, comment: String) -> JSONDocument {
         [
             "Id": .string(image.id), "RepoTags": .strings(image.repoTags),
             "RepoDigests": .strings(image.repoDigests),
-            "Parent": "", "Comment": "", "Created": .time(image.created), "Author": "",
-            "Config": .value(image.configuration), "Architecture": .string(image.architecture),
+            "Parent": "", "Comment": .string(comment), "Created": .time(image.created), "DockerVersion": "",
+            "Author": "", "Config": configuration(of: image), "Architecture": .string(image.architecture),
             "Os": .string(image.os),
-            "Size": .integer(image.sizeBytes),
+            "Size": .integer(image.sizeBytes), "GraphDriver": ["Data": .null, "Name": "overlayfs"],
             "RootFS": ["Type": "layers", "Layers": .strings(image.layers)],
+            // When an image was tagged is not kept.
+            "Metadata": ["LastTagTime": .time(nil)],
         ]
+    }
+
+    /// With the members of a container's configuration, which clients expect in an image's, too.
+    private static func configuration(of image: ImageInfo) -> JSONDocument {
+        let found = image.configuration
+        func object(_ keys: [String: EmptyObject]?) -> JSONDocument {
+            keys.map { .object(JSONMembers(sorted: $0.mapValues { _ in [:] })) } ?? .null
+        }
+        var members: JSONMembers = [
+            "Hostname": "", "Domainname": "", "User": .string(found.user ?? ""), "AttachStdin": false,
+            "AttachStdout": false, "AttachStderr": false,
+        ]
+        if let ports = found.exposedPorts, !ports.isEmpty { members["ExposedPorts"] = object(ports) }
+        members["Tty"] = false
+        members["OpenStdin"] = false
+        members["StdinOnce"] = false
+        members["Env"] = .strings(found.env)
+        members["Cmd"] = .strings(found.cmd)
+        if let check = found.healthcheck { members["Healthcheck"] = .value(check) }
+        members["Image"] = ""
+        members["Volumes"] = object(found.volumes)
+        members["WorkingDir"] = .string(found.workingDir ?? "")
+        members["Entrypoint"] = .strings(found.entrypoint)
+        members["OnBuild"] = .null
+        members["Labels"] = found.labels.map { .labels($0) } ?? .null
+        if let signal = found.stopSignal, !signal.isEmpty { members["StopSignal"] = .string(signal) }
+        return .object(members)
     }
 
     private static func step(_ step: ImageHistoryStep) -> JSONDocument {
@@ -193,12 +236,15 @@ extension EngineRoutes {
 
     private func pull(_ image: String, _ tag: String, _ auth: String?) -> Response {
         let separator = tag.hasPrefix("sha256:") ? "@" : ":"
-        let progress = node.images.pull(tag.isEmpty ? image : image + separator + tag, registryAuth: auth)
+        let reference = tag.isEmpty ? image : image + separator + tag
+        let progress = node.images.pull(reference, registryAuth: auth)
+        let familiar = ImageReference(reference)?.familiar ?? reference
         return Response(
             .ok, headers: ["Content-Type": "application/json"],
             body: .stream { writer in
                 do {
                     for try await step in progress { try await writer.write(Self.line(step)) }
+                    await tell("pull", image: familiar, name: ImageReference(familiar)?.familiarName ?? familiar)
                 } catch {
                     let text = JSONText.quoted((error as? SwarmError)?.description ?? "\(error)")
                     try await writer.write("{\"errorDetail\":{\"message\":\(text)},\"error\":\(text)}\r\n")

@@ -58,9 +58,12 @@ extension EngineRoutes {
         for info in (try? await node.runtime.containers()) ?? []
         where info.state == .running || info.state == .paused {
             let endpoints = info.request?.standalone?.endpoints ?? []
-            guard let address = endpoints.first(where: { $0.networkID == network.id })?.address else {
-                continue
+            var address = endpoints.first { $0.networkID == network.id }?.address
+            // Tasks that join no overlay are here, too.
+            if let local = info.localAddress, network.name == "bridge" {
+                address = IPv4Subnet(local, prefixLength: network.subnet.prefixLength)
             }
+            guard let address else { continue }
             containers[info.id] = [
                 "Name": .string(info.name), "EndpointID": .string(info.id),
                 "MacAddress": .string(MACAddress(derivedFrom: address.address).description),
@@ -71,7 +74,7 @@ extension EngineRoutes {
             "Name": .string(network.name), "Id": .string(network.id), "Created": .time(network.createdAt),
             "Scope": "local", "Driver": "bridge", "EnableIPv4": true, "EnableIPv6": false,
             "IPAM": [
-                "Driver": "default", "Options": nil,
+                "Driver": "default", "Options": [:],
                 "Config": [
                     [
                         "Subnet": .string(network.subnet.description),

@@ -19,6 +19,7 @@ struct NetworkBody: Decodable {
     }
     var Name: String?
     var Driver: String?
+    var Scope: String?
     var Internal: Bool?
     var Attachable: Bool?
     var Ingress: Bool?
@@ -242,9 +243,16 @@ extension EngineRoutes {
             throw SwarmError(.notFound, "plugin \"\(driver)\" not found")
         }
         guard !PredefinedNetwork.names.contains(name) else {
-            throw SwarmError(.permissionDenied, "operation is not permitted on predefined \(name) network ")
+            throw SwarmError(.conflict, "network with name \(name) already exists")
         }
-        if driver == "bridge" { return try await createLocal(body) }
+        if driver == "bridge" {
+            guard body.Scope != "swarm" else {
+                throw SwarmError(
+                    .invalidArgument,
+                    "networks of the swarm are overlays: leave --scope out, or use --driver overlay")
+            }
+            return try await createLocal(body)
+        }
         _ = try await managed()
         if let manager = body.IPAM?.Driver, !["", "default"].contains(manager) {
             throw SwarmError(

@@ -43,6 +43,7 @@ extension EngineRoutes {
             if let rule = body.RestartPolicy, rule.Name?.isEmpty == false {
                 try await node.setRestartRule(info.id, try ContainerCreation.restartRule(rule))
             }
+            await tell("update", info)
             return try Self.json(["Warnings": nil] as JSONDocument)
         }
         router.on(.POST, "/containers/prune") { try await pruneContainers($0) }
@@ -116,7 +117,10 @@ extension EngineRoutes {
         }
         // Before the head goes out: the client starts the container when it has it.
         var streams: (any ProcessStreams)?
-        if request.flag("stream") { streams = try await node.runtime.attach(info.id, input: wantsInput) }
+        if request.flag("stream") {
+            streams = try await node.runtime.attach(info.id, input: wantsInput)
+            await tell("attach", info)
+        }
         let attachment = AttachedClient(streams)
         let wanted = (stdout: request.flag("stdout"), stderr: request.flag("stderr"))
         let (showsLogs, runtime) = (request.flag("logs"), node.runtime)
@@ -147,7 +151,7 @@ extension EngineRoutes {
             if wantsInput {
                 group.addTask {
                     // Input that the container no longer takes is not the connection's failure.
-                    try? await Self.feed(raw.input, to: streams)
+                    try? await Self.feed(raw.input, to: streams, ends: !isTTY)
                 }
             }
             for try await (stream, bytes) in streams.output {
@@ -159,9 +163,10 @@ extension EngineRoutes {
         }
     }
 
-    private static func feed(_ input: RequestBody, to streams: any ProcessStreams) async throws {
+    /// - Parameter ends: whether the container's input ends with the client's; a terminal's goes on for the next.
+    private static func feed(_ input: RequestBody, to streams: any ProcessStreams, ends: Bool) async throws {
         for try await part in input { try await streams.write(Array(part.readableBytesView)) }
-        guard !Task.isCancelled else { return }
+        guard !Task.isCancelled, ends else { return }
         await streams.closeInput()
     }
 }

@@ -116,6 +116,12 @@ package protocol ImageStore: Sendable {
     ) async throws(SwarmError)
     /// The descriptor of an image in its registry, for digest pinning.
     func distribution(_ reference: String, registryAuth: String?) async throws(SwarmError) -> DistributionInfo
+    /// Whether a registry knows someone.
+    /// - Throws: `.unauthenticated` when it does not; otherwise why it could not be asked.
+    func logIn(_ server: String, _ login: RegistryIdentity) async throws(SwarmError)
+    /// What an index of images finds, Docker Hub's unless the term begins with another's host.
+    /// - Parameter registryAuth: the header of that name.
+    func search(_ term: String, limit: Int, registryAuth: String?) async throws(SwarmError) -> [ImageFinding]
 }
 
 /// Keeps named volumes on this node.
@@ -264,6 +270,10 @@ package struct ContainerMount: Sendable, Equatable, Codable {
 package enum ContainerEvent: Sendable, Equatable {
     case started(containerID: String, pid: Int)
     case exited(containerID: String, exitCode: Int, oomKilled: Bool, at: Timestamp)
+    /// A signal was sent to its process, by its number.
+    case signalled(containerID: String, signal: Int)
+    /// A further process in it has ended.
+    case execEnded(containerID: String, execID: String, exitCode: Int)
     /// `.starting` comes before the container's start and says that there is a check at all.
     case health(containerID: String, HealthStatus, output: String)
     /// The runtime itself was lost and is back: every state must be read again with `containers()`.
@@ -501,5 +511,31 @@ package struct VolumeInfo: Sendable, Equatable {
     ) {
         (self.name, self.driver, self.mountpoint) = (name, driver, mountpoint)
         (self.createdAt, self.labels, self.options) = (createdAt, labels, options)
+    }
+}
+
+/// What someone proves their identity with at a registry.
+package struct RegistryIdentity: Sendable, Equatable {
+    package var username: String
+    package var password: String
+    /// A refresh token, instead of the password.
+    package var identityToken: String
+
+    package init(username: String, password: String, identityToken: String = "") {
+        (self.username, self.password, self.identityToken) = (username, password, identityToken)
+    }
+}
+
+/// One image that an index found.
+package struct ImageFinding: Sendable, Equatable {
+    package var name: String
+    package var description: String
+    package var stars: Int
+    package var isOfficial: Bool
+    package var isAutomated: Bool
+
+    package init(name: String, description: String, stars: Int, isOfficial: Bool, isAutomated: Bool) {
+        (self.name, self.description, self.stars) = (name, description, stars)
+        (self.isOfficial, self.isAutomated) = (isOfficial, isAutomated)
     }
 }

@@ -36,6 +36,15 @@ package struct StandaloneContainer: Sendable, Equatable, Codable {
     package init() {}
 }
 
+/// What a container sees nothing of, and what it cannot write, unless it is privileged: Docker's lists.
+package enum GuardedPaths {
+    package static let masked = [
+        "/proc/asound", "/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
+        "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware",
+    ]
+    package static let readonly = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
+}
+
 /// When swarmd starts an ended container again.
 package struct RestartRule: Sendable, Equatable, Codable {
     package enum Name: String, Sendable, Codable, CaseIterable {

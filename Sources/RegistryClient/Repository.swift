@@ -21,7 +21,7 @@ package actor Repository {
     package nonisolated let reference: ImageReference
     nonisolated let address: RegistryAddress
     nonisolated let exchange: HTTPExchange
-    private let credentials: RegistryCredentials?
+    let credentials: RegistryCredentials?
 
     /// `https://host:port`, once the registry has answered there.
     private var base: String?
@@ -38,7 +38,7 @@ package actor Repository {
     /// The largest answer of a token server, in bytes.
     private static let tokenBytesMax = 256 << 10
     /// The largest error that is read, in bytes.
-    private static let errorBytesMax = 64 << 10
+    static let errorBytesMax = 64 << 10
     /// How often a manifest is asked for before a server's failure counts.
     private static let attemptsMax = 3
 
@@ -140,7 +140,7 @@ package actor Repository {
     }
 
     /// Finds out how the registry is spoken to: TLS first; without it only where the operator allows.
-    private func connect() async throws(TransferFailure) -> String {
+    func connect() async throws(TransferFailure) -> String {
         if let base { return base }
         let schemes = exchange.insecure.contains(address) ? ["https", "http"] : ["https"]
         var failure: TransferFailure?
@@ -171,11 +171,12 @@ package actor Repository {
 
     // MARK: Authorization
 
-    private func authorization() async throws(TransferFailure) -> String? {
+    /// - Parameter scope: what a token is asked for; pulling from this repository unless the registry says itself.
+    func authorization(scope: String? = nil) async throws(TransferFailure) -> String? {
         if let given = credentials?.registryToken, !given.isEmpty { return "Bearer \(given)" }
         if let bearer = challenges.first(where: { $0.scheme == "bearer" }) {
             if let token, token.expiry > .now { return "Bearer \(token.value)" }
-            let fresh = try await fetchToken(bearer)
+            let fresh = try await fetchToken(bearer, scope: scope)
             token = fresh
             return "Bearer \(fresh.value)"
         }
@@ -186,7 +187,9 @@ package actor Repository {
     }
 
     /// Asks the registry's token server (Docker's token authentication specification).
-    private func fetchToken(_ challenge: Challenge) async throws(TransferFailure) -> AccessToken {
+    private func fetchToken(
+        _ challenge: Challenge, scope: String?
+    ) async throws(TransferFailure) -> AccessToken {
         guard let realm = challenge.parameters["realm"], let url = URL(string: realm), let scheme = url.scheme,
             let host = url.host()
         else {
@@ -202,7 +205,8 @@ package actor Repository {
                     .permissionDenied, "\(address) asks for credentials at \(realm), which is not protected by TLS"),
                 mayRetry: false)
         }
-        var fields = [("scope", challenge.parameters["scope"] ?? "repository:\(reference.path):pull")]
+        let scope = challenge.parameters["scope"] ?? scope ?? "repository:\(reference.path):pull"
+        var fields = scope.isEmpty ? [] : [("scope", scope)]
         if let service = challenge.parameters["service"] { fields.insert(("service", service), at: 0) }
         let response: HTTPClientResponse
         if let refresh = credentials?.identityToken, !refresh.isEmpty {

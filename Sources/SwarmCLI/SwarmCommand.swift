@@ -8,22 +8,23 @@ import SwarmModel
 
 /// The `swarmctl` program: finds the verb, parses its flags, runs it and turns the outcome into an exit status.
 package enum SwarmCommand {
-    static let root: Command = {
+    package static let root: Command = {
         var root = Command(
             "swarmctl", "Manage a swarm of container hosts",
             children: [
                 ServiceVerbs.command, StackVerbs.command, NodeVerbs.command, SwarmVerbs.command, NetworkVerbs.command,
                 ImageVerbs.command, VolumeVerbs.command,
                 ContainerVerbs.command, TaskVerbs.command, FileVerbs.secrets, FileVerbs.configs,
-                SystemVerbs.version,
+                SystemVerbs.command, SystemVerbs.version, ObjectInspect.command, RegistryVerbs.login,
+                RegistryVerbs.logout, RegistryVerbs.search, CompletionVerbs.script, CompletionVerbs.candidates,
                 SystemVerbs.info, SystemVerbs.events, TaskVerbs.processID, ContainerVerbs.list.named("ps"),
                 ContainerVerbs.logs, ContainerVerbs.exec, ContainerVerbs.run, ContainerVerbs.create.hidden(),
-                ContainerVerbs.attach.hidden(), ContainerVerbs.kill.hidden(), ContainerVerbs.pause.hidden(),
-                ContainerVerbs.remove.hidden(), ContainerVerbs.rename.hidden(),
-                ContainerVerbs.restart.hidden(),
-                ContainerVerbs.start.hidden(), ContainerVerbs.stop.hidden(), ContainerVerbs.top.hidden(),
-                ContainerVerbs.unpause.hidden(), ContainerVerbs.wait.hidden(),
-                ImageVerbs.list.named("images"),
+                ContainerVerbs.attach.hidden(), ContainerVerbs.copy.hidden(), ContainerVerbs.kill.hidden(),
+                ContainerVerbs.pause.hidden(), ContainerVerbs.remove.hidden(), ContainerVerbs.rename.hidden(),
+                ContainerVerbs.restart.hidden(), ContainerVerbs.start.hidden(), ContainerVerbs.stats.hidden(),
+                ContainerVerbs.stop.hidden(), ContainerVerbs.top.hidden(), ContainerVerbs.unpause.hidden(),
+                ContainerVerbs.wait.hidden(),
+                ImageVerbs.list.named("images"), ImageVerbs.history.hidden(),
                 ImageVerbs.pull.hidden(),
                 ImageVerbs.load.hidden(), ImageVerbs.importing.hidden(), ImageVerbs.tag.hidden(),
                 ImageVerbs.remove.named("rmi").hidden(),
@@ -36,9 +37,9 @@ package enum SwarmCommand {
                 default: "\"\(EngineHost.standard)\""),
             Flag("debug", short: "D", .bool, "Print the causes of errors"),
             Flag("tls", .bool, "Use TLS; implied by --tlsverify"),
-            Flag("tlscacert", .string, "Trust certs signed only by this CA"),
-            Flag("tlscert", .string, "Path to TLS certificate file"),
-            Flag("tlskey", .string, "Path to TLS key file"),
+            Flag("tlscacert", .string, "Trust certs signed only by this CA").offering(.files),
+            Flag("tlscert", .string, "Path to TLS certificate file").offering(.files),
+            Flag("tlskey", .string, "Path to TLS key file").offering(.files),
             Flag("tlsverify", .bool, "Use TLS and verify the remote"),
             Flag("version", short: "v", .bool, "Print version information and quit"),
         ]
@@ -109,11 +110,7 @@ package enum SwarmCommand {
         if let complaint = command.arguments.complaint(parsed.arguments.count) {
             throw CommandFailure(help.refusal(complaint: complaint))
         }
-        let address = [global.text("host"), environment["SWARM_HOST"], environment["DOCKER_HOST"]]
-            .compactMap { $0 }.first { !$0.isEmpty }
-        let host = try EngineHost(
-            address ?? EngineHost.standard, security: TLSFlags.security(global, environment, address))
-        let client = try EngineClient(host: host)
+        let client = try client(global, environment)
         let invocation = Invocation(
             path: path, flags: parsed, arguments: parsed.arguments, client: client, console: console,
             environment: environment)
@@ -126,6 +123,15 @@ package enum SwarmCommand {
             throw global.isOn("debug") ? error : withoutCause(error)
         }
         await client.shutDown()
+    }
+
+    /// The engine that the flags before the verb name, or else the environment.
+    static func client(_ global: ParsedFlags, _ environment: [String: String]) throws -> EngineClient {
+        let address = [global.text("host"), environment["SWARM_HOST"], environment["DOCKER_HOST"]]
+            .compactMap { $0 }.first { !$0.isEmpty }
+        let host = try EngineHost(
+            address ?? EngineHost.standard, security: TLSFlags.security(global, environment, address))
+        return try EngineClient(host: host)
     }
 
     /// Parses one level's flags; nil when help was asked for, and given.

@@ -1,6 +1,6 @@
 import AsyncHTTPClient
 import FoundationEssentials
-import NIOCore
+package import NIOCore
 import NIOHTTP1
 package import SwarmCore
 
@@ -77,12 +77,25 @@ package final class EngineClient: Sendable {
 
     /// Sends a file's bytes as they are read and opens the answer.
     package func upload(
-        _ path: String, _ query: Query = [:], contentType: String, from source: FileBytes
+        _ path: String, _ query: Query = [:], method: HTTPVerb = .post, contentType: String,
+        from source: some AsyncSequence<ByteBuffer, any Error> & Sendable
     ) async throws(SwarmError) -> EngineStream {
         let body = HTTPClientRequest.Body.stream(source, length: .unknown)
         let response = try await open(
-            .post, path, query, headers: [("Content-Type", contentType)], body: body)
+            method, path, query, headers: [("Content-Type", contentType)], body: body)
         return EngineStream(body: response.body)
+    }
+
+    /// A path of a container: what is there, and with `get` a tar archive of it.
+    package func archive(
+        _ method: HTTPVerb, of container: String, _ path: String
+    ) async throws(SwarmError) -> (status: JSONValue, archive: EngineStream) {
+        let response = try await open(method, "/containers/\(container)/archive", ["path": path], headers: [])
+        let header = response.headers.first(name: "x-docker-container-path-stat") ?? ""
+        guard let decoded = Data(base64Encoded: header) else {
+            throw SwarmError(.unknown, "the engine does not say what \(path) is")
+        }
+        return (try JSONValue(parsing: Array(decoded)), EngineStream(body: response.body))
     }
 
     // MARK: Steps
@@ -157,12 +170,13 @@ package final class EngineClient: Sendable {
 
 /// The methods that the engine's API uses.
 package enum HTTPVerb: Sendable {
-    case get, post, delete, head
+    case get, post, put, delete, head
 
     var method: HTTPMethod {
         switch self {
         case .get: .GET
         case .post: .POST
+        case .put: .PUT
         case .delete: .DELETE
         case .head: .HEAD
         }

@@ -131,13 +131,14 @@ package struct ContainerSummary: Sendable, Decodable {
     package var state: String?
     package var status: String?
     package var sizeBytes: Int64?
+    package var wholeSizeBytes: Int64?
     package var networkSettings: NetworkSettings?
     package var mounts: [Mount]?
 
     enum CodingKeys: String, CodingKey {
         case id = "Id", names = "Names", image = "Image", command = "Command", created = "Created", ports =
             "Ports",
-            labels = "Labels", state = "State", status = "Status", sizeBytes = "SizeRw",
+            labels = "Labels", state = "State", status = "Status", sizeBytes = "SizeRw", wholeSizeBytes = "SizeRootFs",
             networkSettings = "NetworkSettings", mounts = "Mounts"
     }
 }

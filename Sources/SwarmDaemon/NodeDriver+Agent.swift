@@ -19,7 +19,10 @@ extension NodeDriver {
                 try await service.ensureImage(image, registryAuth: auth)
             }
         case .createContainer(let task, let request):
-            run(task, .createContainer, .created) { () throws(SwarmError) in try await service.create(request)
+            run(task, .createContainer, .created) { () throws(SwarmError) in
+                try await service.create(request)
+                guard let info = try? await service.inspect(request.id) else { return }
+                await self.publish("create", info)
             }
         case .startContainer(let task, let id):
             let generation = self.generation
@@ -38,7 +41,9 @@ extension NodeDriver {
             Task { await self.stop(task, id, grace, of: generation) }
         case .removeContainer(let task, let id):
             run(task, .removeContainer, .removed) { () throws(SwarmError) in
+                let info = try? await service.inspect(id)
                 try await service.remove(id, force: true)
+                if let info { await self.publish("destroy", info) }
             }
         case .applyNetworking(let networking, let view, let version):
             (agentNetwork, wantedAgentVersion) = ((networking, view), version)
@@ -53,7 +58,9 @@ extension NodeDriver {
         var grace = grace
         while generation == self.generation {
             do throws(SwarmError) {
+                let info = try? await service.inspect(id)
                 try await service.stop(id, gracePeriod: grace)
+                if let info, info.state == .running { publish("stop", info) }
                 return step(.agent(.task(task, .stopped)), of: generation)
             } catch {
                 logger.warning(

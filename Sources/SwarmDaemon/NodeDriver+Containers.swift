@@ -170,8 +170,8 @@ extension NodeDriver {
         if let error { throw error }
     }
 
-    private func publish(_ action: String, _ info: ContainerInfo, _ extra: [String: String] = [:]) {
-        var attributes = info.labels.merging(extra) { $1 }
+    func publish(_ action: String, _ info: ContainerInfo, _ extra: [String: String] = [:]) {
+        var attributes = info.shownLabels.merging(extra) { $1 }
         (attributes["name"], attributes["image"]) = (info.name, info.image)
         hub.publish(
             SwarmEvent(
@@ -229,7 +229,8 @@ extension NodeDriver {
     package func stopContainer(_ id: String, gracePeriod: Duration?) async throws(SwarmError) {
         let info = try await service.inspect(id)
         guard let wishes = info.request?.standalone else {
-            return try await service.stop(id, gracePeriod: gracePeriod)
+            try await service.stop(id, gracePeriod: gracePeriod)
+            return publish("stop", info)
         }
         stepContainers(.stopWanted(containerID: id, staysDown: true))
         try await end(info, wishes, gracePeriod)
@@ -272,7 +273,6 @@ extension NodeDriver {
             if ends { stepContainers(.stopWanted(containerID: id, staysDown: true)) }
         }
         try await service.kill(id, signal: signal)
-        publish("kill", info, ["signal": signal])
     }
 
     package func removeContainer(_ id: String, force: Bool, keepsVolumes: Bool) async throws(SwarmError) {
@@ -284,7 +284,10 @@ extension NodeDriver {
                 "You cannot remove a running container \(id). Stop the container before attempting removal or force "
                     + "remove")
         }
-        guard info.request?.standalone != nil else { return try await service.remove(id, force: force) }
+        guard info.request?.standalone != nil else {
+            try await service.remove(id, force: force)
+            return publish("destroy", info)
+        }
         stepContainers(.stopWanted(containerID: id, staysDown: true))
         try await discardContainer(id, keepsVolumes: keepsVolumes)
     }

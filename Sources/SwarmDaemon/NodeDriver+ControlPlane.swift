@@ -98,19 +98,26 @@ extension NodeDriver: ControlPlane {
     func publishContainer(_ event: ContainerEvent) -> Task<Void, Never> {
         let service = self.service
         let hub = self.hub
-        return Task {
+        // What happened first is told first, however long looking a container up takes.
+        let earlier = lastPublished
+        let told = Task {
+            await earlier?.value
             let (id, action, extra): (String, String, [String: String])
             switch event {
             case .started(let container, _): (id, action, extra) = (container, "start", [:])
             case .exited(let container, let code, _, _):
                 (id, action, extra) = (container, "die", ["exitCode": String(code)])
+            case .signalled(let container, let signal):
+                (id, action, extra) = (container, "kill", ["signal": String(signal)])
+            case .execEnded(let container, let exec, let code):
+                (id, action, extra) = (container, "exec_die", ["execID": exec, "exitCode": String(code)])
             case .health(let container, let status, _):
                 (id, action, extra) = (container, "health_status: \(status.rawValue)", [:])
             case .runtimeRestarted: return
             }
             var attributes = extra
             if let info = try? await service.inspect(id) {
-                attributes.merge(info.labels) { first, _ in first }
+                attributes.merge(info.shownLabels) { first, _ in first }
                 attributes["name"] = info.name
                 attributes["image"] = info.image
             }
@@ -119,5 +126,7 @@ extension NodeDriver: ControlPlane {
                     type: "container", action: action, actorID: id, attributes: attributes, scope: "local",
                     time: SystemClock.timestamp()))
         }
+        lastPublished = told
+        return told
     }
 }

@@ -96,6 +96,8 @@ package actor NodeDriver {
     var reservedNames: Set<String> = []
     /// What is to be written to containers' records, the newest alone.
     var pendingSaves: [String: StandaloneContainer] = [:]
+    /// Ends when every event of containers so far has been told.
+    var lastPublished: Task<Void, Never>?
     var isSaving = false
     var knownAttachments: [ContainerAttachment]?
     var servingAttachments: Set<ObjectID> = []

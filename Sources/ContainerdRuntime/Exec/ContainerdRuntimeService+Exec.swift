@@ -137,6 +137,7 @@ extension ContainerdRuntimeService {
         execs[info.id]?.session = nil
         execs[info.id]?.info.isRunning = false
         execs[info.id]?.info.exitCode = code
+        broadcast(.execEnded(containerID: info.containerID, execID: info.id, exitCode: code))
         // Not waited for: containerd takes two seconds when a child of the process still holds a pipe.
         Task {
             await self.deleteProcess(info)

@@ -81,6 +81,23 @@ extension ImageService {
             platforms: platforms.map { Platform(architecture: $0.architecture, os: $0.os) })
     }
 
+    package nonisolated func logIn(_ server: String, _ login: RegistryIdentity) async throws(SwarmError) {
+        var credentials = RegistryCredentials(username: login.username, password: login.password)
+        credentials.identityToken = login.identityToken
+        try await RegistryFront(settings: settings).logIn(server, credentials)
+    }
+
+    package nonisolated func search(
+        _ term: String, limit: Int, registryAuth: String?
+    ) async throws(SwarmError) -> [ImageFinding] {
+        let credentials = try RegistryCredentials(header: registryAuth)
+        return try await RegistryFront(settings: settings).search(term, limit: limit, credentials).map { found in
+            ImageFinding(
+                name: found.name, description: found.description ?? "", stars: found.stars ?? 0,
+                isOfficial: found.isOfficial ?? false, isAutomated: found.isAutomated ?? false)
+        }
+    }
+
     // MARK: One pull
 
     private nonisolated func pull(

@@ -101,4 +101,12 @@ package struct LocalImageStore: ImageStore {
     package func distribution(_ reference: String, registryAuth: String?) async throws(SwarmError) -> DistributionInfo {
         try await service.distribution(reference, registryAuth: registryAuth)
     }
+
+    package func logIn(_ server: String, _ login: RegistryIdentity) async throws(SwarmError) {
+        try await service.logIn(server, login)
+    }
+
+    package func search(_ term: String, limit: Int, registryAuth: String?) async throws(SwarmError) -> [ImageFinding] {
+        try await service.search(term, limit: limit, registryAuth: registryAuth)
+    }
 }

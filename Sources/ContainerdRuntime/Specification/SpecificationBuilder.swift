@@ -26,11 +26,6 @@ struct SpecificationBuilder {
         "CAP_SETUID", "CAP_SETFCAP", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_KILL",
         "CAP_AUDIT_WRITE",
     ]
-    static let maskedPaths = [
-        "/proc/asound", "/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
-        "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware",
-    ]
-    static let readonlyPaths = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
     private static let initTarget = "/sbin/docker-init"
 
     private var spec: ContainerSpec { request.spec }
@@ -74,7 +69,15 @@ struct SpecificationBuilder {
         }
         guard spec.initProcess == true else { return arguments }
         guard initProgram != nil else { throw InitProgram.missing }
-        return [Self.initTarget, "--"] + arguments
+        return Self.initCommand + arguments
+    }
+
+    /// What runs before the command with `--init`.
+    private static let initCommand = [initTarget, "--"]
+
+    /// A process's command as its author gave it.
+    static func command(of arguments: [String]) -> [String] {
+        Array(arguments.dropFirst(arguments.starts(with: initCommand) ? initCommand.count : 0))
     }
 
     var workingDirectory: String {
@@ -209,8 +212,8 @@ struct SpecificationBuilder {
         let isUnconfined = spec.privileges?.seccomp?.mode == "unconfined"
         return OCISpecification.Linux(
             namespaces: namespaces, sysctl: sysctls.isEmpty ? nil : sysctls, resources: resources(),
-            cgroupsPath: "\(cgroupParent)/\(request.id)", maskedPaths: isPrivileged ? [] : Self.maskedPaths,
-            readonlyPaths: isPrivileged ? [] : Self.readonlyPaths,
+            cgroupsPath: "\(cgroupParent)/\(request.id)", maskedPaths: isPrivileged ? [] : GuardedPaths.masked,
+            readonlyPaths: isPrivileged ? [] : GuardedPaths.readonly,
             seccomp: isUnconfined || isPrivileged ? nil : SeccompProfile.standard(for: capabilitySet()))
     }
 

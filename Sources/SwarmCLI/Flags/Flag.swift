@@ -81,6 +81,8 @@ package struct Flag: Sendable {
     /// What holds when the flag is absent, as `--help` shows it.
     package var defaultText: String?
     package var isHidden: Bool
+    /// What completion proposes; nil leaves it to the kind and the usage.
+    package private(set) var offers: FlagValues?
 
     package init(
         _ name: String, short: Character? = nil, _ kind: FlagKind, _ usage: String,
@@ -93,6 +95,13 @@ package struct Flag: Sendable {
         self.usage = usage
         self.defaultText = defaultText
         isHidden = hidden
+    }
+
+    /// The same flag, whose values are known.
+    package func offering(_ values: FlagValues) -> Flag {
+        var flag = self
+        flag.offers = values
+        return flag
     }
 
     /// As refusals name it: `-p, --publish`.

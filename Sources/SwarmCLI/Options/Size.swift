@@ -47,9 +47,16 @@ package enum Size {
     /// Billionths of a processor as a decimal: `0.5`, `2`.
     package static func cpus(_ nano: Int64) -> String { shortest(Double(nano) / 1e9, digits: 9) }
 
-    /// In multiples of 1000 with four significant digits: `1.98MB`.
+    private static let decimalUnits = ["B", "kB", "MB", "GB", "TB", "PB"]
+
+    /// In multiples of 1000 with three significant digits: `1.98MB`.
     package static func human(_ bytes: Int64) -> String {
-        scaled(Double(bytes), by: 1000, ["B", "kB", "MB", "GB", "TB", "PB"], digits: 3, separator: "")
+        scaled(Double(bytes), by: 1000, decimalUnits, digits: 3, separator: "")
+    }
+
+    /// In multiples of 1000 with four significant digits: `1.984MB`.
+    package static func humanLong(_ bytes: Int64) -> String {
+        scaled(Double(bytes), by: 1000, decimalUnits, digits: 4, separator: "")
     }
 
     /// In multiples of 1024 with four significant digits: `7.745GiB`.

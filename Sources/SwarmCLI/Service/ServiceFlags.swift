@@ -36,7 +36,7 @@ package enum ServiceFlags {
                 "Service mode (\"replicated\", \"global\", \"replicated-job\", \"global-job\")",
                 default: "\"replicated\""),
             Flag("env", short: "e", environment, "Set environment variables"),
-            Flag("env-file", .list(), "Read in a file of environment variables"),
+            Flag("env-file", .list(), "Read in a file of environment variables").offering(.files),
             Flag("label", short: "l", labels, "Service labels"),
             Flag("container-label", labels, "Container labels"),
             Flag("config", files("config"), "Specify configurations to expose to the service"),
@@ -58,7 +58,7 @@ package enum ServiceFlags {
 
     package static let update: [Flag] =
         shared(isCreate: false) + [
-            Flag("image", .string, "Service image tag"),
+            Flag("image", .string, "Service image tag").offering(.names(.image)),
             Flag("args", .command, "Service command args"),
             Flag("force", .bool, "Force update even if no changes require it"),
             Flag("rollback", .bool, "Rollback to previous specification"),
@@ -69,9 +69,9 @@ package enum ServiceFlags {
             Flag("container-label-add", labels, "Add or update a container label"),
             Flag("container-label-rm", .list(), "Remove a container label by its key"),
             Flag("config-add", files("config"), "Add or update a config file on a service"),
-            Flag("config-rm", .list(), "Remove a configuration file"),
+            Flag("config-rm", .list(), "Remove a configuration file").offering(.names(.config)),
             Flag("secret-add", files("secret"), "Add or update a secret on a service"),
-            Flag("secret-rm", .list(), "Remove a secret"),
+            Flag("secret-rm", .list(), "Remove a secret").offering(.names(.secret)),
             Flag("constraint-add", .list(), "Add or update a placement constraint"),
             Flag("constraint-rm", .list(), "Remove a constraint"),
             Flag("dns-add", addresses, "Add or update a custom DNS server"),
@@ -92,7 +92,7 @@ package enum ServiceFlags {
             Flag("mount-add", mounts, "Add or update a mount on a service"),
             Flag("mount-rm", .list(), "Remove a mount by its target path"),
             Flag("network-add", networks, "Add a network"),
-            Flag("network-rm", .list(), "Remove a network"),
+            Flag("network-rm", .list(), "Remove a network").offering(.names(.network)),
             Flag("placement-pref-add", preferences, "Add a placement preference"),
             Flag("placement-pref-rm", preferences, "Remove a placement preference"),
             Flag("publish-add", ports, "Add or update a published port"),
@@ -110,7 +110,8 @@ package enum ServiceFlags {
         func shown(_ text: String) -> String? { isCreate ? text : nil }
         return container(shown) + health + resources + restart(shown) + [
             detach, quiet,
-            Flag("endpoint-mode", .string, "Endpoint mode (vip or dnsrr)", default: shown("\"vip\"")),
+            Flag("endpoint-mode", .string, "Endpoint mode (vip or dnsrr)", default: shown("\"vip\""))
+                .offering(.words(["vip", "dnsrr"])),
             Flag("log-driver", .string, "Logging driver for service"),
             Flag("log-opt", .list(), "Logging driver options"),
             Flag(

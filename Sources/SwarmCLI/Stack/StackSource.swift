@@ -8,7 +8,8 @@ enum StackSource {
     static let flags: [Flag] = [
         Flag(
             "compose-file", short: "c", .list("strings"),
-            "Path to a Compose file, or \"-\" to read from stdin"),
+            "Path to a Compose file, or \"-\" to read from stdin"
+        ).offering(.files),
         Flag("profile", .list("strings"), "Services of these profiles are part of the stack"),
         Flag("strict", .bool, "Take and refuse exactly what the Docker client does"),
         Flag("allow-outside", .bool, "Let include and extends name files outside the project's directory"),

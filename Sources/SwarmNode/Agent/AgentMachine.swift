@@ -271,7 +271,7 @@ package struct AgentMachine: Sendable {
     private mutating func observe(_ event: ContainerEvent, at time: Timestamp) -> [AgentEffect] {
         noteUnadopted(event)
         switch event {
-        case .started, .runtimeRestarted: return []
+        case .started, .signalled, .execEnded, .runtimeRestarted: return []
         case .exited(let containerID, let code, let oomKilled, _):
             guard let id = taskIDsByContainer[containerID] else { return [] }
             return step(id, at: time) { $0.receive(.exited(code: code, oomKilled: oomKilled), at: time) }
@@ -291,7 +291,7 @@ package struct AgentMachine: Sendable {
     /// What happens to a container before its task is known here must not be lost: it is adopted as it is then.
     private mutating func noteUnadopted(_ event: ContainerEvent) {
         switch event {
-        case .started, .runtimeRestarted: break
+        case .started, .signalled, .execEnded, .runtimeRestarted: break
         case .exited(let containerID, let code, _, _):
             guard taskIDsByContainer[containerID] == nil else { return }
             if found == nil, earlyExits.count < Self.earlyExitsMax { earlyExits[containerID] = code }
@@ -438,4 +438,11 @@ package enum Label {
     package static let serviceName = "com.docker.swarm.service.name"
     /// The container's address on the node-local network, so that a restarted agent keeps it.
     package static let localAddress = "com.swarmd.local-address"
+}
+
+extension ContainerInfo {
+    /// Its labels without what swarmd keeps for itself.
+    package var shownLabels: [String: String] { labels.filter { $0.key != Label.localAddress } }
+    /// Its address on the node-local network, if it has one as a task.
+    package var localAddress: IPv4Address? { labels[Label.localAddress].flatMap { IPv4Address($0) } }
 }

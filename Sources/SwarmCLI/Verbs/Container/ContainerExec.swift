@@ -14,9 +14,9 @@ extension ContainerVerbs {
         arguments: .atLeast(2),
         flags: [
             Flag("detach", short: "d", .bool, "Detached mode: run command in the background"),
-            Flag("detach-keys", .string, "Override the key sequence for detaching a container"),
+            DetachKeys.flag,
             Flag("env", short: "e", ServiceFlags.environment, "Set environment variables"),
-            Flag("env-file", .list(), "Read in a file of environment variables"),
+            Flag("env-file", .list(), "Read in a file of environment variables").offering(.files),
             Flag("interactive", short: "i", .bool, "Keep STDIN open even if not attached"),
             Flag("privileged", .bool, "Give extended privileges to the command"),
             Flag("tty", short: "t", .bool, "Allocate a pseudo-TTY"),
@@ -57,10 +57,13 @@ extension ContainerVerbs {
         console.flush()
         let terminal = wantsTerminal && isInteractive ? TerminalMode.raw() : nil
         defer { terminal?.restore() }
+        let letGo = Detaching(terminal, try DetachKeys(invocation.flag("detach-keys") ?? ""))
         try await ExecConnection.start("/exec/\(id)/start", of: client, body: start) { stream in
             let follower = wantsTerminal ? followSize("/exec/\(id)/resize", client, console) : nil
             defer { follower?.cancel() }
-            try await exchange(stream, console, isRaw: wantsTerminal, sendsInput: isInteractive)
+            try await exchange(
+                stream, console, isRaw: wantsTerminal, sendsInput: isInteractive,
+                letGo: letGo)
         }
         let ended: ExecInspection = try await client.get("/exec/\(id)/json")
         let status = Int32(truncatingIfNeeded: ended.exitCode ?? 0)
@@ -100,13 +103,40 @@ extension ContainerVerbs {
         }
     }
 
+    /// The terminal to put back, and the keys that let go of what runs on it; nil without a terminal.
+    struct Detaching: Sendable {
+        var terminal: TerminalMode
+        var keys: DetachKeys
+
+        init?(_ terminal: TerminalMode?, _ keys: DetachKeys) {
+            guard let terminal else { return nil }
+            (self.terminal, self.keys) = (terminal, keys)
+        }
+
+        /// Ends this program: what it watched goes on without it.
+        func leave(_ console: Console) -> Never {
+            console.flush()
+            terminal.restore()
+            console.complain("read escape sequence")
+            exit(0)
+        }
+    }
+
     static func exchange(
-        _ stream: RawStream, _ console: Console, isRaw: Bool, sendsInput: Bool
+        _ stream: RawStream, _ console: Console, isRaw: Bool, sendsInput: Bool, letGo: Detaching?
     ) async throws {
         var stream = stream
         let sender = Task { [stream] in
             if sendsInput {
-                for try await chunk in FileBytes(descriptor: STDIN_FILENO) { try await stream.write(chunk) }
+                var letGo = letGo
+                for try await chunk in FileBytes(descriptor: STDIN_FILENO) {
+                    guard let found = letGo?.keys.pass(Array(chunk.readableBytesView)) else {
+                        try await stream.write(chunk)
+                        continue
+                    }
+                    if !found.passed.isEmpty { try await stream.write(ByteBuffer(bytes: found.passed)) }
+                    if found.isComplete, let letGo { letGo.leave(console) }
+                }
             }
             stream.finish()
         }
@@ -129,7 +159,7 @@ extension ContainerVerbs {
 }
 
 /// The terminal without line editing, echo and signals, as an interactive command needs it.
-struct TerminalMode {
+struct TerminalMode: Sendable {
     private let saved: termios
 
     static func raw() -> TerminalMode? {

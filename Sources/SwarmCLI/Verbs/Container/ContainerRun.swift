@@ -66,12 +66,13 @@ extension ContainerVerbs {
         Flag("label", short: "l", ServiceFlags.labels, "Set meta data on a container"),
         Flag("memory", short: "m", .bytes, "Memory limit"),
         Flag("name", .string, "Assign a name to the container"),
-        Flag("network", .string, "Connect a container to a network"),
+        Flag("network", .string, "Connect a container to a network").offering(.names(.network)),
         Flag("network-alias", .list(), "Add network-scoped alias for the container"),
         Flag("privileged", .bool, "Give extended privileges to this container"),
         Flag("publish", short: "p", .list(), "Publish a container's port(s) to the host"),
         Flag("read-only", .bool, "Mount the container's root filesystem as read only"),
-        Flag("restart", .string, "Restart policy to apply when a container exits", default: "\"no\""),
+        Flag("restart", .string, "Restart policy to apply when a container exits", default: "\"no\"")
+            .offering(.words(["no", "on-failure", "always", "unless-stopped"])),
         Flag("rm", .bool, "Automatically remove the container when it exits"),
         Flag("stop-signal", .string, "Signal to stop the container"),
         Flag("tty", short: "t", .bool, "Allocate a pseudo-TTY"),
@@ -93,7 +94,7 @@ extension ContainerVerbs {
         "run", "Create and run a new container from an image", usage: "[OPTIONS] IMAGE [COMMAND] [ARG...]",
         arguments: .atLeast(1),
         flags: creationFlags + [
-            Flag("detach", short: "d", .bool, "Run container in background and print container ID")
+            Flag("detach", short: "d", .bool, "Run container in background and print container ID"), DetachKeys.flag,
         ]
     ) { invocation in
         let isDetached = invocation.isOn("detach")
@@ -121,7 +122,7 @@ extension ContainerVerbs {
         arguments: .atLeast(1),
         flags: [
             Flag("attach", short: "a", .bool, "Attach STDOUT/STDERR and forward signals"),
-            Flag("interactive", short: "i", .bool, "Attach container's STDIN"),
+            DetachKeys.flag, Flag("interactive", short: "i", .bool, "Attach container's STDIN"),
         ]
     ) { invocation in
         let (attaches, isInteractive) = (invocation.isOn("attach"), invocation.isOn("interactive"))
@@ -144,7 +145,7 @@ extension ContainerVerbs {
     static let attach = Command(
         "attach", "Attach local standard input, output, and error streams to a running container",
         usage: "[OPTIONS] CONTAINER", arguments: .exactly(1),
-        flags: [Flag("no-stdin", .bool, "Do not attach STDIN")]
+        flags: [DetachKeys.flag, Flag("no-stdin", .bool, "Do not attach STDIN")]
     ) { invocation in
         let found = try await invocation.client.json("/containers/\(invocation.arguments[0])/json")
         guard found["State"]?["Running"]?.isTrue == true else {
@@ -270,6 +271,7 @@ extension ContainerVerbs {
         console.flush()
         let terminal = hasTerminal && sendsInput ? TerminalMode.raw() : nil
         defer { terminal?.restore() }
+        let letGo = Detaching(terminal, try DetachKeys(invocation.flag("detach-keys") ?? ""))
         try await ExecConnection.start("/containers/\(id)/attach", query, of: client, body: EmptyBody()) {
             stream in
             if starts {
@@ -283,7 +285,9 @@ extension ContainerVerbs {
             }
             let follower = hasTerminal ? followSize("/containers/\(id)/resize", client, console) : nil
             defer { follower?.cancel() }
-            try await exchange(stream, console, isRaw: hasTerminal, sendsInput: sendsInput)
+            try await exchange(
+                stream, console, isRaw: hasTerminal, sendsInput: sendsInput,
+                letGo: letGo)
         }
         var bytes: [UInt8] = []
         for try await part in exit { bytes += part }

@@ -7,9 +7,8 @@ enum ContainerVerbs {
     static let command = Command(
         "container", "Manage containers",
         children: [
-            attach, create, exec, inspect, kill, list, logs, pause, remove, rename, restart, run, start, stop,
-            top, unpause,
-            wait,
+            attach, copy, create, exec, inspect, kill, list, logs, pause, prune, remove, rename, restart, run, start,
+            stats, stop, top, unpause, wait,
         ])
 
     static let list = Command(
@@ -23,20 +22,29 @@ enum ContainerVerbs {
                 default: "-1"),
             Flag("latest", short: "l", .bool, "Show the latest created container (includes all states)"),
             ListFlags.noTruncation, Flag("quiet", short: "q", .bool, "Only display container IDs"),
+            Flag("size", short: "s", .bool, "Display total file sizes"),
         ]
     ) { invocation in
         var query = Query()
         if invocation.isOn("all") { query.append("all", "1") }
+        // Sizes take the engine a walk through files, and only some formats show them.
+        let format = invocation.flag("format") ?? ""
+        let showsSize = invocation.isOn("size") || [".Size", "json"].contains { format.contains($0) }
+        if showsSize { query.append("size", "1") }
         let last = invocation.isOn("latest") ? "1" : invocation.flag("last")
         if let last, (Int(last) ?? 0) > 0 { query.append("limit", last) }
         query.append(filters: invocation.filters)
         let containers: [ContainerSummary] = try await invocation.client.get("/containers/json", query)
-        let listing = ContainerListing.listing(
+        var listing = ContainerListing.listing(
             containers, truncates: !invocation.isOn("no-trunc"),
             now: Timestamp(nanoseconds: WallClock.nanoseconds))
+        if invocation.isOn("size") { listing.shown.append("Size") }
         invocation.console.write(
             try listing.render(format: invocation.flag("format"), quiet: invocation.isOn("quiet")))
     }.aliased("list", "ps")
+
+    static let prune = Pruning.containers.command(
+        "Remove all stopped containers", warning: "This will remove all stopped containers.", "container")
 
     static let inspect = Command(
         "inspect", "Display detailed information on one or more containers",
@@ -113,10 +121,17 @@ package enum ContainerListing {
                     (container.networkSettings?.networks ?? [:]).keys.sorted().joined(separator: ",")),
                 "Mounts": .string(mounts.joined(separator: ",")),
                 "LocalVolumes": .string(String((container.mounts ?? []).filter { $0.name != nil }.count)),
-                "Size": .string(Size.human(container.sizeBytes ?? 0)),
+                "Size": .string(size(container)),
             ]
         }
         return listing
+    }
+
+    /// What it has written, and with that what its image has.
+    private static func size(_ container: ContainerSummary) -> String {
+        let written = Size.human(container.sizeBytes ?? 0)
+        guard let all = container.wholeSizeBytes, all > 0 else { return written }
+        return "\(written) (virtual \(Size.human(all)))"
     }
 
     static func ports(_ ports: [ContainerSummary.Port]) -> String {

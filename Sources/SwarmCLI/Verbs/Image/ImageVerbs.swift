@@ -9,12 +9,12 @@ import SwarmModel
 /// `swarmctl image …`.
 enum ImageVerbs {
     static let command = Command(
-        "image", "Manage images", children: [importing, inspect, list, load, pull, remove, tag])
+        "image", "Manage images", children: [history, importing, inspect, list, load, prune, pull, remove, tag])
 
     static let load = Command(
         "load", "Load an image from a tar archive or STDIN",
         flags: [
-            Flag("input", short: "i", .string, "Read from tar archive file, instead of STDIN"),
+            Flag("input", short: "i", .string, "Read from tar archive file, instead of STDIN").offering(.files),
             Flag(
                 "platform", .string,
                 "Load only the given platform variant. Formatted as \"os[/arch[/variant]]\""),

@@ -16,7 +16,7 @@ enum NetworkVerbs {
                 default: "map[]"),
             Flag("config-from", .string, "The network from which to copy the configuration"),
             Flag("config-only", .bool, "Create a configuration only network"),
-            Flag("driver", short: "d", .string, "Driver to manage the Network", default: "\"overlay\""),
+            Flag("driver", short: "d", .string, "Driver to manage the Network", default: "\"bridge\""),
             Flag("gateway", .list("strings"), "IPv4 or IPv6 Gateway for the master subnet"),
             Flag("ingress", .bool, "Create swarm routing-mesh network"),
             Flag("internal", .bool, "Restrict external access to the network"),
@@ -123,8 +123,7 @@ package enum NetworkOptions {
     package static func creation(_ flags: ParsedFlags, name: String) throws(SwarmError) -> NetworkCreation {
         let ranges = try addressRanges(flags)
         var body = NetworkCreation(
-            // Docker's client makes bridges unless told otherwise; ours knows only networks of the swarm.
-            name: name, driver: flags.text("driver") ?? "overlay",
+            name: name, driver: flags.text("driver") ?? "bridge",
             addressing: .init(
                 driver: flags.text("ipam-driver") ?? "default",
                 options: ServiceCreation.pairs(flags.list("ipam-opt")), ranges: ranges))
@@ -232,7 +231,8 @@ package enum NetworkOptions {
     }
 
     static func labels(_ labels: [String: String]?) -> String {
-        (labels ?? [:]).sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: ",")
+        // Docker's client sorts what it prints, not the keys.
+        (labels ?? [:]).map { "\($0.key)=\($0.value)" }.sorted().joined(separator: ",")
     }
 }
 
