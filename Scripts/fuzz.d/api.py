@@ -96,9 +96,9 @@ class Daemon:
             self.must("POST", "/containers/create?name=solo", {"Image": "busybox:latest", "Cmd": ["sh", "-c", "trap exit TERM; while read line; do echo $line; done"], "OpenStdin": True, "StopTimeout": 1})
         status, answer = wire.ask(self.path, "GET", "/containers/solo/json")
         if status == 200 and answer["State"]["Paused"]:
-            wire.ask(self.path, "POST", "/containers/solo/unpause")
+            wire.ask(self.path, "POST", "/containers/solo/unpause", None, 45)
         if status == 200 and not answer["State"]["Running"]:
-            wire.ask(self.path, "POST", "/containers/solo/start")
+            wire.ask(self.path, "POST", "/containers/solo/start", None, 45)
         if missing("/containers/quick/json"):
             self.must("POST", "/containers/create?name=quick", {"Image": "busybox:latest", "Cmd": ["true"]})
         self.must("POST", "/images/busybox:latest/tag?repo=fuzz&tag=tag")
@@ -147,6 +147,14 @@ class Daemon:
             if time.monotonic() > deadline:
                 raise TimeoutError("the sentinel does not run")
             time.sleep(0.1)
+
+    def probe(self):
+        """The seconds that a ping and a config take."""
+        began = time.monotonic()
+        wire.ask(self.path, "GET", "/_ping", None, 10)
+        made = self.must("POST", "/configs/create", {"Name": f"probe{random.random()}", "Data": "eA=="})
+        self.must("DELETE", f"/configs/{made['ID']}")
+        return round(time.monotonic() - began, 2)
 
     def resolve(self, data):
         """Fills in what only the daemon knows."""
@@ -287,12 +295,12 @@ class Fuzz:
         if daemon.alive() != daemon.life:
             return self.revive()
         try:
-            began = time.monotonic()
-            wire.ask(daemon.path, "GET", "/_ping", None, 5)
-            _, made = wire.ask(daemon.path, "POST", "/configs/create", {"Name": f"probe{random.random()}", "Data": "eA=="}, 10)
-            wire.ask(daemon.path, "DELETE", f"/configs/{made['ID']}", None, 10)
-            if time.monotonic() - began > 2:
-                self.found(f"a ping and a config took {time.monotonic() - began:.1f} s", name, None)
+            took = [daemon.probe()]
+            # Other work on this machine may have been in the way once, hardly three times.
+            while took[-1] > 2 and len(took) < 3:
+                took.append(daemon.probe())
+            if took[-1] > 2:
+                self.found(f"a ping and a config took {took} s", name, None)
             daemon.empty()
             daemon.fill()
             if daemon.sentinel() != daemon.task:
@@ -326,18 +334,21 @@ class Fuzz:
 
     def replay(self, paths):
         for path in paths:
-            document = json.loads(pathlib.Path(path).read_text())
-            self.run_case(pathlib.Path(path).stem, read(document))
+            case = read(json.loads(pathlib.Path(path).read_text()))
+            for _ in range(case.get("times", 1)):
+                self.run_case(pathlib.Path(path).stem, case)
             time.sleep(0.02)
             if self.dead.is_set() or self.daemon.alive() != self.daemon.life:
                 self.dead.set()
                 self.revive()
         print(f"fuzz: {len(paths)} kept cases replayed", flush=True)
 
-    def run(self, seconds):
+    def run(self, kept, seconds):
         self.round(min(3, seconds))  # every pool and cache has its size
         start = self.check(None)
         print(f"fuzz: seed {self.seed}, {len(self.maker.routes)} routes, at the start {start}", flush=True)
+        self.replay(kept)
+        self.check(start)
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             self.round(min(CHECK_SECONDS, end - time.monotonic()))
@@ -379,11 +390,20 @@ def closes(answers):
 
 
 def written(case):
-    return {**case, "steps": [[step, *(a.decode("latin-1") if isinstance(a, bytes) else a for a in rest)] for step, *rest in case["steps"]]}
+    """A case as JSON: bytes as Latin-1, long runs of one byte as [byte, count]."""
+    def pieces(data):
+        parts = []
+        for run in re.finditer(rb"(.)\1{23,}|(?:(?!(.)\2{23}).)+", data, re.DOTALL):
+            text = run[0].decode("latin-1")
+            parts.append([text[0], len(text)] if run[1] else text)
+        return parts
+    return {**case, "steps": [[step, *(pieces(a) if isinstance(a, bytes) else [a] for a in rest)] for step, *rest in case["steps"]]}
 
 
 def read(document):
-    return {**document, "steps": [[step, *(a.encode("latin-1") if isinstance(a, str) else a for a in rest)] for step, *rest in document["steps"]]}
+    def whole(parts):
+        return b"".join((part if isinstance(part, str) else part[0] * part[1]).encode("latin-1") for part in parts)
+    return {**document, "steps": [[step, whole(rest[0])] if step == "send" else [step, *(a[0] for a in rest)] for step, *rest in document["steps"]]}
 
 
 def main():
@@ -397,11 +417,7 @@ def main():
     fuzz = Fuzz(seed)
     try:
         fuzz.daemon.up()
-        fuzz.replay(arguments[1:] if only else kept)
-        if seconds:
-            fuzz.run(seconds)
-        else:
-            fuzz.check(None)
+        fuzz.run(arguments[1:] if only else kept, seconds)
     finally:
         fuzz.daemon.down()
     fuzz.report()

@@ -39,7 +39,7 @@ class Maker:
 
     def case(self, index):
         rng = random.Random(f"{self.seed}:{index}")
-        kinds = [("json", 26), ("query", 14), ("headers", 12), ("bytes", 8), ("pipeline", 6), ("cut", 8), ("hijack", 9), ("tar", 8), ("follow", 5), ("path", 5), ("slow", 1), ("deaf", 2)]
+        kinds = [("json", 26), ("life", 8), ("query", 14), ("headers", 12), ("bytes", 8), ("pipeline", 6), ("cut", 8), ("hijack", 9), ("tar", 8), ("follow", 5), ("path", 5), ("slow", 1), ("deaf", 2)]
         kind = rng.choices([name for name, _ in kinds], [weight for _, weight in kinds])[0]
         case = getattr(self, "_" + kind)(rng)
         case["kind"] = kind
@@ -73,6 +73,8 @@ class Maker:
             pairs.append(("path", rng.choice(["/tmp", "/tmp", "/", "/absent", "/proc/self", "/dev/null"])))
         if pattern.endswith(("/logs", "/attach")):
             pairs += [("stdout", "1"), ("stderr", "1"), ("stream", "1"), ("stdin", "1")]
+        if pattern.endswith("/wait") and rng.random() < 0.5:
+            pairs.append(("condition", rng.choice(["removed", "next-exit"])))
         if pattern.endswith("/resize"):
             pairs += [("h", "24"), ("w", "80")]
         if pattern == "/images/get":
@@ -118,6 +120,14 @@ class Maker:
     def _json(self, rng):
         method, pattern = rng.choice(self.bodied)
         return self._one(rng, (method, pattern), mutate.json_text(rng, routes.document(rng, method, pattern)))
+
+    def _life(self, rng):
+        """A container of a mutated document made, started, and removed again, or its like of a service."""
+        name = f"fuzzbox{rng.randrange(1000)}"
+        body = mutate.json_text(rng, routes.document(rng, "POST", "/containers/create"))
+        requests = [("POST", f"/containers/create?name={name}", body), ("POST", f"/containers/{name}/start", b""), ("GET", f"/containers/{name}/json", b""),
+                    ("DELETE", f"/containers/{name}?force=1&v=1", b"")]
+        return {"steps": [["send", b"".join(self._request(*request) for request in requests)]], "methods": [request[0] for request in requests], "expected": 4, "patience": 90}
 
     def _query(self, rng):
         return self._one(rng, rng.choice(self.routes), wild=True)

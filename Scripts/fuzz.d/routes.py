@@ -47,7 +47,7 @@ RESTART = {"Condition": "on-failure", "Delay": 5000000000, "MaxAttempts": 2, "Wi
 UPDATE = {"Parallelism": 1, "Delay": 1000000, "FailureAction": "pause", "Monitor": 1000000, "MaxFailureRatio": 0.5, "Order": "start-first"}
 
 
-def service(name, replicas, pending):
+def service(name, replicas, pending, port=0):
     return {
         "Name": name, "Labels": {"a": "b"}, "Mode": {"Replicated": {"Replicas": replicas}}, "UpdateConfig": UPDATE, "RollbackConfig": UPDATE,
         "TaskTemplate": {
@@ -58,7 +58,7 @@ def service(name, replicas, pending):
                           "GenericResources": [{"DiscreteResourceSpec": {"Kind": "x", "Value": 1}}]} if pending else {"MemoryBytes": 65536}},
             "Networks": [{"Target": "net", "Aliases": ["alias"], "DriverOpts": {}}],
         },
-        "EndpointSpec": {"Mode": "vip", "Ports": [{"Name": "p", "Protocol": "tcp", "TargetPort": 80, "PublishedPort": 30999, "PublishMode": "ingress"}]},
+        "EndpointSpec": {"Mode": "vip", "Ports": [{"Name": "p", "Protocol": "tcp", "TargetPort": 80, "PublishedPort": port, "PublishMode": "ingress"}] if port else []},
     }
 
 
@@ -83,6 +83,13 @@ STANDALONE = {
                    "NanoCpus": 500000000, "PidsLimit": 50},
     "NetworkingConfig": {"EndpointsConfig": {"bridge": {"Aliases": ["alias"], "IPAMConfig": {"IPv4Address": ""}}}},
 }
+
+
+def standalone(port):
+    host = STANDALONE["HostConfig"]
+    return {**STANDALONE, "HostConfig": {**host, "PortBindings": {"80/tcp": [{"HostIp": "", "HostPort": str(port)}]} if port else {}}}
+
+
 FILE = {"Name": "fuzzfile", "Data": "c2VjcmV0", "Labels": {"a": "b"}, "Templating": {"Name": "golang", "Options": {}}}
 EXEC = {"AttachStdin": True, "AttachStdout": True, "AttachStderr": True, "Tty": False, "Cmd": ["cat"], "Env": ["A=b"], "User": "0", "WorkingDir": "/tmp", "Privileged": False,
         "ConsoleSize": [24, 80], "DetachKeys": "ctrl-p"}
@@ -91,19 +98,19 @@ EXEC = {"AttachStdin": True, "AttachStdout": True, "AttachStderr": True, "Tty": 
 def document(rng, method, pattern):
     """A valid body; a new route gets one of another's until it has its own here."""
     known = {
-        "/services/create": lambda: service(f"fuzz{rng.randrange(20)}", rng.choice([0, 1, 1, 3]), rng.random() < 0.85),
+        "/services/create": lambda: service(f"fuzz{rng.randrange(500)}", rng.choice([0, 1, 1, 3]), rng.random() < 0.75, rng.choice([0, rng.randrange(20000, 32000)])),
         "/services/{id}/update": lambda: service("target", rng.choice([0, 1, 2]), True),
         "/swarm/init": lambda: {**JOIN, "DefaultAddrPool": ["10.0.0.0/8"], "SubnetSize": 24, "DataPathPort": 4789, "Spec": CLUSTER},
         "/swarm/join": lambda: JOIN, "/swarm/update": lambda: CLUSTER, "/swarm/unlock": lambda: {"UnlockKey": "SWMKEY-1-7c37Cc8654o6p38HnroywCi19pllOnGtbdZEgtKxZu8"},
         "/swarm/leave": lambda: {}, "/nodes/{id}/update": lambda: {"Name": "", "Labels": {"zone": "a"}, "Role": "manager", "Availability": "active"},
-        "/containers/create": lambda: STANDALONE, "/containers/{id}/exec": lambda: EXEC, "/exec/{id}/start": lambda: {"Detach": rng.random() < 0.3, "Tty": False, "ConsoleSize": [24, 80]},
+        "/containers/create": lambda: standalone(rng.choice([0, rng.randrange(20000, 32000)])), "/containers/{id}/exec": lambda: EXEC, "/exec/{id}/start": lambda: {"Detach": rng.random() < 0.3, "Tty": False, "ConsoleSize": [24, 80]},
         "/containers/{id}/update": lambda: {"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 2}, "Memory": 0},
         "/networks/create": lambda: {"Name": f"fuzznet{rng.randrange(9)}", "Driver": rng.choice(["overlay", "bridge"]), "Internal": False, "Attachable": True, "Ingress": False,
                                      "EnableIPv6": False, "Options": {"a": "b"}, "Labels": {"a": "b"}, "CheckDuplicate": True,
                                      "IPAM": {"Driver": "default", "Options": {}, "Config": [{"Subnet": f"10.{rng.randrange(90, 99)}.0.0/24", "IPRange": "", "Gateway": ""}]}},
         "/networks/{id}/connect": lambda: {"Container": "solo", "EndpointConfig": {"Aliases": ["x"], "IPAMConfig": {"IPv4Address": ""}}},
         "/networks/{id}/disconnect": lambda: {"Container": "solo", "Force": True},
-        "/secrets/create": lambda: FILE, "/secrets/{id}/update": lambda: {**FILE, "Name": "sec"}, "/secrets/{id}/matches": lambda: FILE, "/configs/create": lambda: FILE,
+        "/secrets/create": lambda: {**FILE, "Name": f"fuzzfile{rng.randrange(50)}"}, "/secrets/{id}/update": lambda: {**FILE, "Name": "sec"}, "/secrets/{id}/matches": lambda: FILE, "/configs/create": lambda: {**FILE, "Name": f"fuzzfile{rng.randrange(50)}"},
         "/configs/{id}/update": lambda: {**FILE, "Name": "conf"},
         "/volumes/create": lambda: {"Name": f"fuzzvol{rng.randrange(9)}", "Driver": "local", "DriverOpts": {"type": "tmpfs", "device": "tmpfs", "o": "size=64k"}, "Labels": {"a": "b"}},
     }
@@ -113,7 +120,7 @@ def document(rng, method, pattern):
 
 
 # Objects that a route may name. What must live on (the sentinel, its node and image) is never among what is removed.
-NAMED = {"services": ["target", "web", "fuzz1"], "tasks": ["web.1", "web.2"], "nodes": ["node1"], "networks": ["net", "lan", "bridge", "ingress", "fuzznet1"],
-         "secrets": ["sec", "fuzzfile"], "configs": ["conf", "fuzzfile"], "volumes": ["vol", "fuzzvol1"], "containers": ["solo", "quick", "fuzzbox"],
+NAMED = {"services": ["target", "web", "fuzz1", "fuzz2"], "tasks": ["web.1", "web.2"], "nodes": ["node1"], "networks": ["net", "lan", "bridge", "ingress", "fuzznet1"],
+         "secrets": ["sec", "fuzzfile1"], "configs": ["conf", "fuzzfile1"], "volumes": ["vol", "fuzzvol1"], "containers": ["solo", "quick", "fuzzbox"],
          "images": ["busybox:latest", "fuzz:tag", "fuzz:loaded"], "distribution": ["busybox", "198.18.0.11:5000/x"], "exec": ["{{EXEC}}"]}
 REMOVABLE = {"services": ["target", "fuzz1", "fuzz2", "fuzz3"], "nodes": ["absent"], "images": ["fuzz:tag", "fuzz:loaded"], "containers": ["quick", "fuzzbox"]}
