@@ -1,4 +1,5 @@
 import FoundationEssentials
+import SwarmModel
 
 /// Encodes as Go's `encoding/json` does: an object's members in the order in which they are encoded, a map's by name.
 ///
@@ -9,22 +10,19 @@ enum OrderedJSON {
     static func encode(_ value: some Encodable) throws -> [UInt8] {
         let output = Output()
         try output.write(value)
-        return output.text
+        return output.page.text
     }
 
-    fileprivate final class Output {
-        private(set) var text: [UInt8] = []
-        /// The containers that are open, outermost first: how each ends, and whether it is empty.
+    /// The text so far and the containers that are open in it.
+    fileprivate struct Page {
+        var text: [UInt8] = []
+        /// Outermost first: how each ends, and whether it is empty.
         private var open: [(end: UInt8, isEmpty: Bool)] = []
-        private var kinds: [ObjectIdentifier: Kind] = [:]
-
-        /// What a value's type has to say about how it is written.
-        private enum Kind { case number, data, map, other }
 
         var depth: Int { open.count }
 
         /// Begins a container, or goes on with the one that the same value has begun before.
-        func begin(_ start: UInt8, _ end: UInt8, above depth: Int) -> Int {
+        mutating func begin(_ start: UInt8, _ end: UInt8, above depth: Int) -> Int {
             if open.count > depth, open[depth].end == end {
                 close(to: depth + 1)
                 return depth + 1
@@ -34,12 +32,12 @@ enum OrderedJSON {
             return open.count
         }
 
-        func close(to depth: Int) {
+        mutating func close(to depth: Int) {
             while open.count > depth { text.append(open.removeLast().end) }
         }
 
         /// Makes place for the next element of the container at that depth.
-        func next(in depth: Int) {
+        mutating func next(in depth: Int) {
             close(to: depth)
             if open[depth - 1].isEmpty {
                 open[depth - 1].isEmpty = false
@@ -48,17 +46,21 @@ enum OrderedJSON {
             }
         }
 
-        func next(_ name: String, in depth: Int) {
+        mutating func next(_ name: String, in depth: Int) {
             next(in: depth)
             write(name)
             text.append(UInt8(ascii: ":"))
         }
 
-        func writeNull() { text += "null".utf8 }
-        func write(_ flag: Bool) { text += (flag ? "true" : "false").utf8 }
-        func write(_ number: some BinaryInteger) { text += "\(number)".utf8 }
+        mutating func writeNull() { text += "null".utf8 }
+        mutating func write(_ flag: Bool) { text += (flag ? "true" : "false").utf8 }
 
-        func write(_ string: String) {
+        mutating func write<Number: BinaryInteger>(_ number: Number) {
+            guard number >= 10 || number < 0 else { return text.append(UInt8(ascii: "0") + UInt8(number)) }
+            text += "\(number)".utf8
+        }
+
+        mutating func write(_ string: String) {
             text.append(UInt8(ascii: "\""))
             // Hardly a string has anything to escape.
             if string.utf8.allSatisfy({ $0 >= 32 && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\") }) {
@@ -69,7 +71,7 @@ enum OrderedJSON {
             text.append(UInt8(ascii: "\""))
         }
 
-        private func writeEscaped(_ byte: UInt8) {
+        private mutating func writeEscaped(_ byte: UInt8) {
             switch byte {
             case UInt8(ascii: "\""), UInt8(ascii: "\\"): text += [UInt8(ascii: "\\"), byte]
             case 10: text += #"\n"#.utf8
@@ -83,7 +85,7 @@ enum OrderedJSON {
             }
         }
 
-        func write(_ number: Double) throws {
+        mutating func write(_ number: Double) throws {
             guard number.isFinite else {
                 throw EncodingError.invalidValue(
                     number, .init(codingPath: [], debugDescription: "JSON has no number for \(number)"))
@@ -91,24 +93,46 @@ enum OrderedJSON {
             let isWhole = number == number.rounded() && number.magnitude < 1e15
             text += (isWhole ? "\(Int64(number))" : "\(number)").utf8
         }
+    }
+
+    /// Shared by the containers that write on it. Each of their calls is one access to the page: those are checked.
+    fileprivate final class Output {
+        var page = Page()
+        private var kinds: [ObjectIdentifier: Kind] = [:]
+        /// The last task's template and its text: many tasks of a service have the same, one after another.
+        private var lastSpec: (value: TaskSpec, text: [UInt8])?
+
+        /// What a value's type has to say about how it is written.
+        private enum Kind { case number, data, map, taskSpec, other }
 
         func write<Value: Encodable>(_ value: Value) throws {
             // Comparing types costs nothing beside asking a value for its protocols.
-            if Value.self == String.self, let value = value as? String { return write(value) }
-            if Value.self == Bool.self, let value = value as? Bool { return write(value) }
+            if Value.self == String.self, let value = value as? String { return page.write(value) }
+            if Value.self == Bool.self, let value = value as? Bool { return page.write(value) }
             switch kind(of: Value.self) {
             case .number:
-                if let number = value as? any BinaryInteger { return write(number) }
-                if let number = value as? Double { return try write(number) }
-                if let number = value as? Float { return try write(Double(number)) }
-            case .data: if let data = value as? Data { return write(data.base64EncodedString()) }
+                if let number = value as? any BinaryInteger { return page.write(number) }
+                if let number = value as? Double { return try page.write(number) }
+                if let number = value as? Float { return try page.write(Double(number)) }
+            case .data: if let data = value as? Data { return page.write(data.base64EncodedString()) }
             case .map: if let map = value as? any StringKeyed { return try map.write(to: self) }
+            case .taskSpec:
+                guard let spec = value as? TaskSpec else { break }
+                if let lastSpec, lastSpec.value == spec { return page.text += lastSpec.text }
+                let start = page.text.count
+                try encode(spec)
+                lastSpec = (spec, Array(page.text[start...]))
+                return
             case .other: break
             }
-            let (depth, count) = (open.count, text.count)
+            try encode(value)
+        }
+
+        private func encode(_ value: some Encodable) throws {
+            let (depth, count) = (page.depth, page.text.count)
             try value.encode(to: Writer(output: self, depth: depth))
-            close(to: depth)
-            if text.count == count { writeNull() }
+            page.close(to: depth)
+            if page.text.count == count { page.writeNull() }
         }
 
         private func kind<Value>(of type: Value.Type) -> Kind {
@@ -119,6 +143,7 @@ enum OrderedJSON {
                 case is any BinaryInteger.Type, is any BinaryFloatingPoint.Type: .number
                 case is Data.Type: .data
                 case is any StringKeyed.Type: .map
+                case is TaskSpec.Type: .taskSpec
                 default: .other
                 }
             kinds[key] = kind
@@ -134,16 +159,17 @@ enum OrderedJSON {
         var userInfo: [CodingUserInfoKey: Any] { [:] }
 
         func container<Key: CodingKey>(keyedBy type: Key.Type) -> KeyedEncodingContainer<Key> {
-            let depth = output.begin(UInt8(ascii: "{"), UInt8(ascii: "}"), above: depth)
+            let depth = output.page.begin(UInt8(ascii: "{"), UInt8(ascii: "}"), above: depth)
             return KeyedEncodingContainer(Keyed<Key>(output: output, depth: depth))
         }
         func unkeyedContainer() -> any UnkeyedEncodingContainer {
-            Unkeyed(output: output, depth: output.begin(UInt8(ascii: "["), UInt8(ascii: "]"), above: depth), count: 0)
+            let depth = output.page.begin(UInt8(ascii: "["), UInt8(ascii: "]"), above: depth)
+            return Unkeyed(output: output, depth: depth, count: 0)
         }
         func singleValueContainer() -> any SingleValueEncodingContainer { self }
 
-        func encodeNil() { output.writeNull() }
-        func encode(_ value: String) { output.write(value) }
+        func encodeNil() { output.page.writeNull() }
+        func encode(_ value: String) { output.page.write(value) }
         func encode<Value: Encodable>(_ value: Value) throws { try output.write(value) }
     }
 
@@ -153,27 +179,27 @@ enum OrderedJSON {
         var codingPath: [any CodingKey] { [] }
 
         func encodeNil(forKey key: Key) {
-            output.next(key.stringValue, in: depth)
-            output.writeNull()
+            output.page.next(key.stringValue, in: depth)
+            output.page.writeNull()
         }
         func encode(_ value: String, forKey key: Key) {
-            output.next(key.stringValue, in: depth)
-            output.write(value)
+            output.page.next(key.stringValue, in: depth)
+            output.page.write(value)
         }
         func encode(_ value: Bool, forKey key: Key) {
-            output.next(key.stringValue, in: depth)
-            output.write(value)
+            output.page.next(key.stringValue, in: depth)
+            output.page.write(value)
         }
         func encode(_ value: Int, forKey key: Key) { encodeNumber(value, key) }
         func encode(_ value: Int64, forKey key: Key) { encodeNumber(value, key) }
         func encode(_ value: UInt32, forKey key: Key) { encodeNumber(value, key) }
         func encode(_ value: UInt64, forKey key: Key) { encodeNumber(value, key) }
         private func encodeNumber(_ value: some BinaryInteger, _ key: Key) {
-            output.next(key.stringValue, in: depth)
-            output.write(value)
+            output.page.next(key.stringValue, in: depth)
+            output.page.write(value)
         }
         func encode<Value: Encodable>(_ value: Value, forKey key: Key) throws {
-            output.next(key.stringValue, in: depth)
+            output.page.next(key.stringValue, in: depth)
             try output.write(value)
         }
         func nestedContainer<Nested: CodingKey>(
@@ -186,7 +212,7 @@ enum OrderedJSON {
         func superEncoder(forKey key: Key) -> any Encoder { member(key.stringValue) }
 
         private func member(_ name: String) -> Writer {
-            output.next(name, in: depth)
+            output.page.next(name, in: depth)
             return Writer(output: output, depth: depth)
         }
     }
@@ -198,7 +224,7 @@ enum OrderedJSON {
         var codingPath: [any CodingKey] { [] }
 
         private mutating func element() -> Writer {
-            output.next(in: depth)
+            output.page.next(in: depth)
             count += 1
             return Writer(output: output, depth: depth)
         }
@@ -218,11 +244,12 @@ private protocol StringKeyed: Encodable {
 }
 extension Dictionary: StringKeyed where Key == String, Value: Encodable {
     fileprivate func write(to output: OrderedJSON.Output) throws {
-        let depth = output.begin(UInt8(ascii: "{"), UInt8(ascii: "}"), above: output.depth)
+        let above = output.page.depth
+        let depth = output.page.begin(UInt8(ascii: "{"), UInt8(ascii: "}"), above: above)
         for (name, value) in sorted(by: { $0.key < $1.key }) {
-            output.next(name, in: depth)
+            output.page.next(name, in: depth)
             try output.write(value)
         }
-        output.close(to: depth - 1)
+        output.page.close(to: depth - 1)
     }
 }
