@@ -227,7 +227,7 @@ let sourceTargets: [Target] = selected.map { module in
         : .target(name: module.name, dependencies: dependencies, swiftSettings: settings)
 }
 /// Folders of test targets that hold no sources.
-let fixtures: [String: [String]] = ["ClusterTests": ["Scenarios"], "ComposeTests": ["Corpus", "Deployed"]]
+let fixtures: [String: [String]] = ["ClusterTests": ["Corpus", "Scenarios"], "ComposeTests": ["Corpus", "Deployed"]]
 let testTargets: [Target] = tests.filter { test in
     let subject = String(test.name.dropLast("Tests".count))
     let chosen = only.map { $0.contains(subject) || $0.contains(test.name) } ?? true

@@ -325,8 +325,9 @@ extension ContainerdRuntimeService {
         logFiles.removeValue(forKey: id)?.finish()
         releaseVolumes((records[id]?.mounts ?? []).map(\.name), of: id)
         removeVolumes(records[id]?.anonymousVolumes ?? [])
-        for waiter in removalWaiters.removeValue(forKey: id) ?? [] {
-            waiter.resume(returning: records[id]?.exitCode ?? 137)
+        for waiter in (removalWaiters.removeValue(forKey: id) ?? [:]).values {
+            waiter.yield(records[id]?.exitCode ?? 137)
+            waiter.finish()
         }
         records[id] = nil
         states[id] = nil

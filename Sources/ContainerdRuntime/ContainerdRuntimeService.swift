@@ -76,7 +76,13 @@ package actor ContainerdRuntimeService {
     /// Containers that were asked for and are not made, since their start would fail.
     var unstartable: [String: SwarmError] = [:]
     /// Who waits for a container's removal; each gets its exit code.
-    var removalWaiters: [String: [CheckedContinuation<Int, Never>]] = [:]
+    var removalWaiters: [String: [Int: AsyncStream<Int>.Continuation]] = [:]
+    var removalWaiterCount = 0
+    /// Containers that are about to be frozen: nothing is started in them.
+    var pausing: Set<String> = []
+    /// Starts of processes that are under way, by container, and who waits for their end.
+    var launches: [String: Int] = [:]
+    var launchWaiters: [String: [CheckedContinuation<Void, Never>]] = [:]
     var logFiles: [String: LogFile] = [:]
     var pending: [String: [PendingPipe]] = [:]
     /// Standard input of standalone containers that take any.

@@ -7,12 +7,14 @@ import Store
 import SwarmCore
 import SwarmModel
 package import SwarmNode
+import Synchronization
 
 /// Docker's routes over one node.
 package struct EngineRoutes: Sendable {
     package static let minimumVersion = APIVersion(1, 24)
     package static let maximumVersion = APIVersion(1, 50)
     let node: any ControlPlane
+    private let eventLines = EventLines()
 
     package static func router(_ node: any ControlPlane) -> Router {
         var router = Router(versions: minimumVersion...maximumVersion, describe: StatusMapping.describe)
@@ -157,6 +159,7 @@ package struct EngineRoutes: Sendable {
             throw SwarmError(.invalidArgument, "`since` time (\(from)) cannot be after `until` time (\(to))")
         }
         let stream = await node.events(since: since)
+        let lines = eventLines
         return Response(
             .ok, headers: ["Content-Type": "application/json"],
             body: .stream { writer in
@@ -164,7 +167,7 @@ package struct EngineRoutes: Sendable {
                     group.addTask {
                         for await event in stream where Self.matches(event, filters) {
                             if let until, event.time > until { return }
-                            try await writer.write(Self.line(event))
+                            try await writer.write(lines.line(event))
                         }
                     }
                     // The stream ends with the time asked for, whether or not anything happens after it; what was
@@ -216,8 +219,24 @@ package struct EngineRoutes: Sendable {
         }
         return time
     }
+}
 
-    private static func line(_ event: SwarmEvent) throws -> String {
+/// The lines of the latest events: a thousand clients are told the same, which is put into words once.
+private final class EventLines: Sendable {
+    private static let keptMax = 16
+    private let kept = Mutex<[(event: SwarmEvent, line: ByteBuffer)]>([])
+
+    func line(_ event: SwarmEvent) throws -> ByteBuffer {
+        if let known = kept.withLock({ $0.last { $0.event == event }?.line }) { return known }
+        let line = try Self.encode(event)
+        kept.withLock { kept in
+            if kept.count == Self.keptMax { kept.removeFirst() }
+            kept.append((event, line))
+        }
+        return line
+    }
+
+    private static func encode(_ event: SwarmEvent) throws -> ByteBuffer {
         var members: JSONMembers = [
             "Type": .string(event.type), "Action": .string(event.action),
             "Actor": ["ID": .string(event.actorID), "Attributes": .labels(event.attributes)],
@@ -229,7 +248,7 @@ package struct EngineRoutes: Sendable {
             members["id"] = .string(event.actorID)
             members["from"] = .string(event.attributes["image"] ?? "")
         }
-        return String(decoding: try OrderedJSON.encode(members), as: UTF8.self) + "\n"
+        return ByteBuffer(bytes: try OrderedJSON.encode(members) + [UInt8(ascii: "\n")])
     }
 }
 

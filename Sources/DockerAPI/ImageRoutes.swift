@@ -310,6 +310,11 @@ private actor BodySource {
 
     func next() async throws -> [UInt8]? {
         let iterator = self.iterator
-        return try await iterator.next().map { Array($0.readableBytesView) }
+        do {
+            return try await iterator.next().map { Array($0.readableBytesView) }
+        } catch let error as APIError {
+            // Who reads archives knows nothing of HTTP, and would take it for a failure of ours.
+            throw SwarmError(.invalidArgument, error.message)
+        }
     }
 }

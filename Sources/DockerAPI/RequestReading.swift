@@ -38,37 +38,7 @@ extension Request {
                     .invalidArgument,
                     "invalid JSON: a number in it is negative, too large or a fraction where its field takes none")
             }
-            throw SwarmError(.invalidArgument, "invalid JSON: \(Self.words(error))")
-        }
-    }
-
-    private static func words(_ error: DecodingError) -> String {
-        func at(_ path: [any CodingKey], _ words: String) -> String {
-            let path = path.map(\.stringValue).joined(separator: ".")
-            return path.isEmpty ? words : "\(path): \(words)"
-        }
-        switch error {
-        case .typeMismatch(let type, let context), .valueNotFound(let type, let context):
-            return at(context.codingPath, "expected \(kind(type))")
-        case .dataCorrupted(let context):
-            return context.codingPath.isEmpty
-                ? "the body is no JSON text" : at(context.codingPath, context.debugDescription)
-        case .keyNotFound(let key, let context):
-            let path = (context.codingPath + [key]).map(\.stringValue).joined(separator: ".")
-            return "\(path) is missing"
-        @unknown default: return "\(error)"
-        }
-    }
-
-    /// A type in JSON's words.
-    private static func kind(_ type: any Any.Type) -> String {
-        switch type {
-        case is String.Type: "a string"
-        case is Bool.Type: "true or false"
-        case is any BinaryInteger.Type: "a whole number"
-        case is any BinaryFloatingPoint.Type: "a number"
-        case is any RangeReplaceableCollection.Type: "a list"
-        default: "an object"
+            throw SwarmError(.invalidArgument, "invalid JSON: \(error.words(of: "the body"))")
         }
     }
 
@@ -149,6 +119,15 @@ enum Lookup {
         }
         guard let match = matches.first else { throw SwarmError(.notFound, "\(kind) \(argument) not found") }
         return match
+    }
+
+    /// The same without a walk through all objects where the whole identifier or name is given.
+    static func find<Object: SwarmObject>(
+        _ argument: String, _ kind: String, in table: Table<Object>, name: (Object) -> String?
+    ) throws(SwarmError) -> Object {
+        if let exact = table[argument] { return exact }
+        if let named = table.named(argument), name(named) == argument { return named }
+        return try find(argument, kind, in: table.sorted, name: name)
     }
 
     static func matches(_ labels: [String: String]?, _ wanted: [String]) -> Bool {

@@ -43,12 +43,12 @@ extension EngineRoutes {
     func addTasks(_ router: inout Router) {
         router.on(.GET, "/tasks") { try await listTasks($0) }
         router.on(.GET, "/tasks/{id}") { request in
-            let tasks = try await managed().tasks.sorted
+            let tasks = try await managed().tasks
             return try Self.json(
                 Hidden.strip(try Lookup.find(request.capture("id"), "task", in: tasks) { $0.displayName }))
         }
         router.on(.GET, "/tasks/{id}/logs") { request in
-            let tasks = try await managed().tasks.sorted
+            let tasks = try await managed().tasks
             let task = try Lookup.find(request.capture("id"), "task", in: tasks) { $0.displayName }
             return try logs(of: .task(task.id), hasTerminal: task.spec.containerSpec?.tty == true, request)
         }
@@ -56,7 +56,7 @@ extension EngineRoutes {
 
     private func findService(_ argument: String) async throws(SwarmError) -> Service {
         let store = try await managed()
-        return try Lookup.find(argument, "service", in: store.services.sorted) { $0.spec.name }
+        return try Lookup.find(argument, "service", in: store.services) { $0.spec.name }
     }
 
     private func listServices(_ request: Request) async throws -> Response {
@@ -141,7 +141,7 @@ extension EngineRoutes {
             var ids: Set<ObjectID> = []
             for argument in wanted {
                 ids.insert(
-                    try Lookup.find(argument, "service", in: store.services.sorted) { $0.spec.name }.id)
+                    try Lookup.find(argument, "service", in: store.services) { $0.spec.name }.id)
             }
             services = ids
         }
@@ -160,12 +160,11 @@ extension EngineRoutes {
             throw SwarmError(.unknown, "Invalid desired-state filter: '\(state)'")
         }
         let onlyCurrent = filters["_up-to-date"]?.contains("true") == true
-        let tasks = store.tasks.sorted.filter { task in
+        let tasks = Self.candidates(store, services).filter { task in
             // Standalone containers' addresses are shown only to those who ask for them.
             guard !task.isAttachment || filters["runtime"]?.contains("attachment") == true else {
                 return false
             }
-            if let services, !services.contains(task.serviceID ?? "") { return false }
             if let nodes, !nodes.contains(task.nodeID ?? "") { return false }
             if let states = filters["desired-state"] {
                 let meant =
@@ -182,10 +181,17 @@ extension EngineRoutes {
                 guard moved == service.spec.taskTemplate else { return false }
             }
             return Lookup.hasPrefix(task.id, filters["id"] ?? [])
-                && Lookup.hasPrefix(task.displayName, filters["name"] ?? [])
+                && (filters["name"].map { Lookup.hasPrefix(task.displayName, $0) } ?? true)
                 && Lookup.matches(task.serviceLabels, filters["label"] ?? [])
         }
         return try Self.json(tasks.map { Hidden.strip($0) })
+    }
+
+    /// All tasks, or those of the services, in the order of their identifiers.
+    private static func candidates(_ store: ObjectStore, _ services: Set<ObjectID>?) -> [SwarmTask] {
+        guard let services else { return store.tasks.sorted }
+        let tasks = services.sorted().flatMap { store.tasks(ofService: $0) }
+        return services.count > 1 ? tasks.sorted { $0.id < $1.id } : tasks
     }
 
     /// Every task's lines on one stream, wherever it runs; those of one task in order.

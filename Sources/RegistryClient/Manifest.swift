@@ -136,7 +136,8 @@ package enum ManifestDocument: Sendable, Equatable {
         do {
             return try JSONDecoder().decode(Value.self, from: Data(bytes))
         } catch {
-            throw SwarmError(.invalidArgument, "the manifest of \(name) is not valid", cause: "\(error)")
+            let cause = (error as? DecodingError)?.words(of: "it") ?? "\(error)"
+            throw SwarmError(.invalidArgument, "the manifest of \(name) is not valid", cause: cause)
         }
     }
 

@@ -85,16 +85,31 @@ extension Timestamp: CustomStringConvertible {
         let days = seconds.floorDivided(by: 86_400)
         let secondOfDay = Int(seconds - days * 86_400)
         let (year, month, day) = CivilDate.date(days: Int(days))
-        func pad(_ value: Int, _ width: Int) -> String {
-            let text = String(value)
-            return String(repeating: "0", count: max(0, width - text.count)) + text
+        // Lists of tasks have tens of thousands of times: digits go straight into bytes.
+        var text: [UInt8] = []
+        text.reserveCapacity(30)
+        func append(_ value: Int, _ width: Int) {
+            var scale = 1
+            for _ in 1..<width { scale *= 10 }
+            while scale > 0 {
+                text.append(UInt8(ascii: "0") + UInt8(value / scale % 10))
+                scale /= 10
+            }
         }
-        var text = "\(pad(year, 4))-\(pad(month, 2))-\(pad(day, 2))T"
-        text += "\(pad(secondOfDay / 3600, 2)):\(pad(secondOfDay / 60 % 60, 2)):\(pad(secondOfDay % 60, 2))"
-        var digits = Substring(pad(fraction, 9))
-        if fractionDigits == nil { while digits.last == "0" { digits.removeLast() } }
-        if !digits.isEmpty { text += "." + digits }
-        return text + "Z"
+        append(year, 4)
+        for (mark, value) in [
+            ("-", month), ("-", day), ("T", secondOfDay / 3600), (":", secondOfDay / 60 % 60), (":", secondOfDay % 60),
+        ] as [(Unicode.Scalar, Int)] {
+            text.append(UInt8(ascii: mark))
+            append(value, 2)
+        }
+        if fraction > 0 || fractionDigits != nil {
+            text.append(UInt8(ascii: "."))
+            append(fraction, 9)
+            if fractionDigits == nil { while text.last == UInt8(ascii: "0") { text.removeLast() } }
+        }
+        text.append(UInt8(ascii: "Z"))
+        return String(decoding: text, as: UTF8.self)
     }
 
     /// Parses RFC 3339 with `Z` or a numeric offset; nil when malformed.

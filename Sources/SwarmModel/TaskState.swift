@@ -8,10 +8,13 @@ package enum TaskState: Int, Sendable, Hashable, Comparable, CaseIterable {
     /// Whether nothing of the task runs any more.
     package var isTerminal: Bool { self >= .complete && self != .remove }
 
-    package var name: String { "\(self)" }
+    /// A case's own name; looked up, since lists of tasks have thousands.
+    package var name: String { Self.names[self] ?? "\(self)" }
+    private static let names = Dictionary(uniqueKeysWithValues: allCases.map { ($0, "\($0)") })
+    private static let states = Dictionary(uniqueKeysWithValues: allCases.map { ("\($0)", $0) })
 
     package init?(name: String) {
-        guard let state = TaskState.allCases.first(where: { $0.name == name }) else { return nil }
+        guard let state = Self.states[name] else { return nil }
         self = state
     }
 }

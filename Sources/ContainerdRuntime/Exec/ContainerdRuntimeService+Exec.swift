@@ -28,8 +28,8 @@ extension ContainerdRuntimeService {
     private func runningRecord(_ containerID: String) throws(SwarmError) -> ContainerRecord {
         guard let record = records[containerID] else { throw Self.noSuchContainer(containerID) }
         switch states[containerID]?.state {
-        case .running: return record
-        case .paused:
+        case .running where !pausing.contains(containerID): return record
+        case .running, .paused:
             throw SwarmError(
                 .conflict, "Container \(containerID) is paused, unpause the container before exec")
         default: throw SwarmError(.conflict, "container \(containerID) is not running")
@@ -92,6 +92,8 @@ extension ContainerdRuntimeService {
         let process = try execProcess(info.request, in: record, hostPID: states[info.containerID]?.pid)
         let session = try ExecSession(base: base, input: wantsInput, outputs: streams, poller: poller)
         execs[info.id]?.session = session
+        launches[info.containerID, default: 0] += 1
+        defer { launchEnded(in: info.containerID) }
         do {
             try await register(info, process, base: base, streams: streams, hasInput: wantsInput)
             let pid = try await client.startProcess(info.containerID, execID: info.id)
@@ -110,6 +112,13 @@ extension ContainerdRuntimeService {
         let handle = ExecStreams(session: session, exit: exit) { await self.closeExecInput(info) }
         if options.isDetached { handle.detach() }
         return handle
+    }
+
+    private func launchEnded(in containerID: String) {
+        launches[containerID, default: 1] -= 1
+        guard launches[containerID] == 0 else { return }
+        launches[containerID] = nil
+        for waiter in launchWaiters.removeValue(forKey: containerID) ?? [] { waiter.resume() }
     }
 
     private func register(

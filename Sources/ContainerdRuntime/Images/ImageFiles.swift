@@ -41,7 +41,8 @@ extension ImageService {
         do {
             return try JSONDecoder().decode(Value.self, from: Data(bytes))
         } catch {
-            throw SwarmError(.invalidArgument, "the image's \(what) is not valid", cause: "\(error)")
+            let cause = (error as? DecodingError)?.words(of: "it") ?? "\(error)"
+            throw SwarmError(.invalidArgument, "the image's \(what) is not valid", cause: cause)
         }
     }
 

@@ -39,6 +39,17 @@ extension ContainerdRuntimeService {
         case nil: throw Self.noSuchContainer(containerID)
         default: throw SwarmError(.conflict, "Container \(containerID) is not running")
         }
+        guard pausing.insert(containerID).inserted else {
+            throw SwarmError(.conflict, "Container \(containerID) is already paused")
+        }
+        defer { pausing.remove(containerID) }
+        // A process that is started in a frozen group holds the shim, and the thaw would wait for it in vain.
+        while launches[containerID, default: 0] > 0 {
+            await withCheckedContinuation { launchWaiters[containerID, default: []].append($0) }
+        }
+        guard states[containerID]?.state == .running else {
+            throw SwarmError(.conflict, "Container \(containerID) is not running")
+        }
         try await containerd("Tasks.Pause") { try await client.pause(containerID) }
         states[containerID]?.state = .paused
         stepHealth(of: containerID, .suspended)
@@ -60,13 +71,28 @@ extension ContainerdRuntimeService {
         let events = await events()
         guard let record = records[containerID] else { throw Self.noSuchContainer(containerID) }
         if condition == .removed {
-            return await withCheckedContinuation { removalWaiters[containerID, default: []].append($0) }
+            return try await waitForRemoval(of: containerID)
         }
         let state = states[containerID]?.state
         if condition == .notRunning && (state == .exited || state == .created) { return record.exitCode ?? 0 }
         for await event in events {
             if case .exited(containerID, let exitCode, _, _) = event { return exitCode }
         }
-        throw SwarmError(.unavailable, "the wait for container \(containerID) was cut short: swarmd stops")
+        throw Self.cutShort(containerID)
+    }
+
+    private static func cutShort(_ containerID: String) -> SwarmError {
+        SwarmError(.unavailable, "the wait for container \(containerID) was cut short: swarmd stops")
+    }
+
+    /// Ends early with the client that waits: a container may live for ever.
+    private func waitForRemoval(of containerID: String) async throws(SwarmError) -> Int {
+        let (codes, continuation) = AsyncStream.makeStream(of: Int.self)
+        removalWaiterCount += 1
+        let key = removalWaiterCount
+        removalWaiters[containerID, default: [:]][key] = continuation
+        defer { removalWaiters[containerID]?[key] = nil }
+        for await code in codes { return code }
+        throw Self.cutShort(containerID)
     }
 }
