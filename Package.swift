@@ -163,7 +163,7 @@ let tests: [(name: String, targets: [String], products: [Target.Dependency])] =
             ],
             nio + [nioTLS, nioSSL, logging]
         ),
-        ("SwarmDaemonTests", ["SwarmDaemon", "SwarmCore", "SwarmModel", "SwarmNode"], []),
+        ("SwarmDaemonTests", ["SwarmDaemon", "DockerAPI", "SwarmCore", "SwarmModel", "SwarmNode"], []),
     ]
 
 let checked: [SwiftSetting] = [
