@@ -172,7 +172,7 @@ let tests: [(name: String, targets: [String], products: [Target.Dependency])] =
         (
             "SwarmDaemonTests",
             [
-                "SwarmDaemon", "SwarmCore", "SwarmModel", "SwarmNode", "SwarmWire", "Transport", "ClusterSecurity",
+                "SwarmDaemon", "DockerAPI", "SwarmCore", "SwarmModel", "SwarmNode", "SwarmWire", "Transport", "ClusterSecurity",
                 "LibCrypto", "LogGathering", "Ports",
             ],
             [logging]
