@@ -60,13 +60,16 @@ cluster stop 4
 down() { [ "$(docker node ls --filter name=node4 --format '{{.Status}}')" = Down ]; }
 eventually 60 "node 4 to be down" down
 rotate -d
-renewed() { [ "$(issuers node1 node2 node3)" = 1 ] && [ "$(issuers node1 node4)" = 2 ]; }
+shown() { docker node inspect --format '{{.Description.TLSInfo.CertIssuerPublicKey}}' "$@" | sort -u; }
+renewed() { [ "$(shown node1 node2 node3)" = "$(docker info --format '{{.Swarm.Cluster.TLSInfo.CertIssuerPublicKey}}')" ]; }
+still() { [ "$(in_progress)" = true ]; }
 eventually 30 "all that are up to have certificates of the new root" renewed
 is "while node 4 is down" true "$(in_progress)"
 is "the root that all believe" "$(cat "$CLUSTER_DIR/mine.pem")" "$(root_of)"
 rotate -d
 eventually 30 "the same with the root that takes its place" renewed
 is "still" true "$(in_progress)"
+is "issuers with node 4's" 2 "$(issuers node1 node2 node3 node4)"
 # Somebody joins meanwhile.
 cluster add 5
 cluster ctl 5 swarm join --token "$(docker swarm join-token -q worker)" --advertise-addr 198.18.0.15 198.18.0.11:2377 >/dev/null
@@ -74,7 +77,7 @@ leader=$(docker node ls --format '{{.Hostname}} {{.ManagerStatus}}' | awk '$2 ==
 touch "$CLUSTER_DIR/enough"; wait
 cluster stop "$leader"
 cluster start "$leader" >/dev/null
-is "after a change of leaders" true "$(in_progress)"
+eventually 30 "the rotation to go on under another leader" still
 cluster start 4 >/dev/null
 eventually 60 "the end of the rotation, once node 4 is back" is_over
 eventually 30 "all to forget the old root" all_ready
@@ -105,5 +108,5 @@ grep -aq 'missed a rotation of the CA' <<<"$(knock "$identity")" && fail "node 4
 is "containers" "$before" "$(all_pids)"
 is "tasks" 4 "$(docker service ps -q steady | wc -l)"
 read -r made failed <"$CLUSTER_DIR/created"
-[ "$made" -ge 50 ] || fail "only $made configs were created"
+[ "$made" -ge 20 ] || fail "only $made configs were created"
 is "refused creates ($(sort -u "$CLUSTER_DIR/creates" | head -3))" 0 "$failed"
