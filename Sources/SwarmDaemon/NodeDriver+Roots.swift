@@ -18,7 +18,7 @@ struct WantedRoots: Codable, Sendable, Equatable {
     init(_ cluster: Cluster) { (epoch, roots) = (cluster.rootEpoch ?? 0, cluster.believedRoots) }
 }
 
-/// The swarm's root and the one that takes its place (decision 25).
+/// The swarm's root and the one that takes its place (decision 26).
 extension NodeDriver {
     // MARK: Every node
 

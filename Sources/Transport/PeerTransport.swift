@@ -49,8 +49,7 @@ package final class PeerTransport: Sendable {
         package var strangerFrameBytesMax = 64 << 10
         /// Names of calls that are answered without a certificate.
         package var strangerCalls: Set<String> = []
-        /// Names of calls whose answers may take their time; they have bounds of their own, so that they are in nobody's
-        /// way.
+        /// Names of calls whose answers may take their time; they have bounds of their own, and are in nobody's way.
         package var patientCalls: Set<String> = []
 
         package init() {}

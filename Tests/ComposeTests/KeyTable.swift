@@ -1,8 +1,8 @@
 /// Every key that a stack file may have, with a value that is taken and one that is not.
 ///
-/// A row is `path | taken | refused`. The path names a service `a`, a network `n`, a volume `v`, a secret `s`, a config `c`
-/// and the first item of a list `0`. A path that begins with `!` is of a key that is taken with a warning, since it means
-/// nothing in a swarm. `strict` as refused value: anything is taken, and Docker's rules refuse the key as such.
+/// A row is `path | taken | refused`. The path names a service `a`, a network `n`, a volume `v`, a secret `s`, a config
+/// `c` and the first item of a list `0`. A path that begins with `!` is of a key that is taken with a warning, since it
+/// means nothing in a swarm or is deprecated. `strict` as refused value: anything is taken, and Docker's rules refuse the key as such.
 enum KeyTable {
     struct Row {
         var path: String
@@ -31,7 +31,7 @@ enum KeyTable {
 
     /// Keys that say of what kind an object is, and stand for the sibling of that kind.
     static let replaced: [String: [String]] = [
-        "secrets.s": ["file", "environment", "external", "driver", "driver_opts", "content"],
+        "secrets.s": ["file", "environment", "external", "driver", "content"],
         "configs.c": ["file", "environment", "external", "content"],
     ]
 
@@ -147,7 +147,7 @@ enum KeyTable {
         services.a.ports.0.published | 8080 | many
         services.a.ports.0.protocol | udp | [1]
         services.a.ports.0.name | web | [1]
-        services.a.ports.0.host_ip | 0.0.0.0 | [1]
+        !services.a.ports.0.host_ip | 0.0.0.0 | [1]
         !services.a.ports.0.app_protocol | http | [1]
         services.a.read_only | true | maybe
         services.a.secrets | [s] | 1
@@ -268,7 +268,7 @@ enum KeyTable {
         networks.n.ipam.config.0.aux_addresses | {h: 10.1.0.2} | 1
         networks.n.ipam.options | {o: p} | 1
         networks.n.external | true | maybe
-        networks.n.external.name | x | [1]
+        !networks.n.external.name | x | [1]
         networks.n.internal | true | maybe
         networks.n.attachable | true | maybe
         networks.n.labels | {l: m} | 1
@@ -278,7 +278,7 @@ enum KeyTable {
         volumes.v.driver | local | [1]
         volumes.v.driver_opts | {o: p} | 1
         volumes.v.external | true | maybe
-        volumes.v.external.name | x | [1]
+        !volumes.v.external.name | x | [1]
         volumes.v.labels | {l: m} | 1
         volumes.v.x-cluster-spec | {group: g} | 1
         volumes.v.x-cluster-spec.group | g | [1]
@@ -303,7 +303,7 @@ enum KeyTable {
         secrets.s.environment | V | [1]
         secrets.s.content | hush | [1]
         secrets.s.external | true | maybe
-        secrets.s.external.name | x | [1]
+        !secrets.s.external.name | x | [1]
         secrets.s.labels | {l: m} | 1
         secrets.s.driver | d | [1]
         secrets.s.driver_opts | {o: p} | 1
@@ -313,7 +313,7 @@ enum KeyTable {
         configs.c.environment | V | [1]
         configs.c.content | text | [1]
         configs.c.external | true | maybe
-        configs.c.external.name | x | [1]
+        !configs.c.external.name | x | [1]
         configs.c.labels | {l: m} | 1
         configs.c.template_driver | golang | [1]
         include.0.path | b.yml | {a: 1}

@@ -63,7 +63,8 @@ import Testing
             let complaints = errors(taken, .docker, files: Self.files)
             let key = path.split(separator: ".").last ?? ""
             #expect(
-                complaints.contains { $0.contains("Additional property \(key) is not allowed") }, "\(path): \(complaints)")
+                complaints.contains { $0.contains("Additional property \(key) is not allowed") },
+                "\(path): \(complaints)")
             return
         }
         let refused = Self.file(path, row.refused)

@@ -20,8 +20,8 @@ package enum StackLimits {
     package static let diagnosticsMax = 100
     /// Of ports that one range may stand for.
     package static let portRangeMax = 65_536
-    /// Of ports that one service may publish.
-    package static let portsMax = 65_536
+    /// Of ports that one service may publish: what is loaded, printed and planned within a second.
+    package static let portsMax = 16_384
     /// Of one config's data, in bytes, as the engine has it.
     package static let configBytesMax = 1000 << 10
     /// Of one secret's data, in bytes, as the engine has it.
