@@ -27,7 +27,7 @@ VOLATILE = [(re.compile(pattern, re.M), word) for pattern, word in [
     (r'"time(?:Nano)?":\d+', '"time":N'),
     (r"(?:sha256:)?\b[0-9a-f]{64}\b", "HASH"),
     (r"\b[0-9a-z]{25}\b", "ID"),
-    (r"\b(?=[a-z]*[0-9])[0-9a-z]{12}\b", "SHORT-ID"),
+    (r"\b(?=[a-z]*[0-9])[0-9a-z]{12}\b|(?<=\d\.)[0-9a-z]{12}(?=@)", "SHORT-ID"),
     (r'^[0-9a-z]{12}(?=  |$)|(?<="ID":")[0-9a-z]{12}(?=")', "SHORT-ID"),
     (r'(vxlanid_list": ?)"\d+"', r'\1"N"'),
     (r"/[^ ]*/home/", "HOME/"),

@@ -12,12 +12,17 @@ extension EngineRoutes {
     func addArchives(_ router: inout Router) {
         router.on(.HEAD, "/containers/{id}/archive") { request in
             let (info, path) = try await archivePlace(request)
-            let status = try await node.runtime.pathStatus(info.id, path)
+            let status = try await Self.naming(request, info) { () throws(SwarmError) in
+                try await node.runtime.pathStatus(info.id, path)
+            }
             return Response(.ok, headers: [Self.statusHeader: try Self.encoded(status)])
         }
         router.on(.GET, "/containers/{id}/archive") { request in
             let (info, path) = try await archivePlace(request)
-            let status = try await node.runtime.pathStatus(info.id, path)
+            let status = try await Self.naming(request, info) { () throws(SwarmError) in
+                try await node.runtime.pathStatus(info.id, path)
+            }
+            await tell("archive-path", info)
             let runtime = node.runtime
             let headers: HTTPHeaders = [
                 "Content-Type": "application/x-tar", Self.statusHeader: try Self.encoded(status),
@@ -32,9 +37,24 @@ extension EngineRoutes {
         }
         router.on(.PUT, "/containers/{id}/archive") { request in
             let (info, path) = try await archivePlace(request)
-            try await node.runtime.writeArchive(
-                info.id, path, keepsKinds: request.flag("noOverwriteDirNonDir"), Self.bytes(of: request.body))
+            try await Self.naming(request, info) { () throws(SwarmError) in
+                try await node.runtime.writeArchive(
+                    info.id, path, keepsKinds: request.flag("noOverwriteDirNonDir"), Self.bytes(of: request.body))
+            }
+            await tell("extract-to-dir", info)
             return Response(.ok)
+        }
+    }
+
+    /// Refusals name the container as the client did.
+    private static func naming<Value>(
+        _ request: Request, _ info: ContainerInfo, _ body: () async throws(SwarmError) -> Value
+    ) async throws(SwarmError) -> Value {
+        do {
+            return try await body()
+        } catch {
+            let words = error.message.replacing(info.id, with: request.capture("id"))
+            throw SwarmError(error.code, words, cause: error.cause)
         }
     }
 

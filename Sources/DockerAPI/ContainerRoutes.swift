@@ -112,7 +112,13 @@ extension EngineRoutes {
             return Response(.noContent)
         }
         router.on(.POST, "/containers/{id}/kill") { request in
-            let info = try await findContainer(request.capture("id"))
+            let info: ContainerInfo
+            do {
+                info = try await findContainer(request.capture("id"))
+            } catch let error as SwarmError {
+                throw SwarmError(
+                    error.code, "Cannot kill container: \(request.capture("id")): \(error.message)", cause: error.cause)
+            }
             try await node.killContainer(
                 info.id, signal: request.value("signal").flatMap { $0.isEmpty ? nil : $0 } ?? "SIGKILL")
             return Response(.noContent)

@@ -50,8 +50,13 @@ extension EngineRoutes {
         exec.privileged = asked.privileged ?? false
         exec.consoleSize = try Self.size(asked.consoleSize)
         let id = try await node.runtime.exec(container.id, exec)
-        await tell("exec_create: " + exec.command.joined(separator: " "), container, ["execID": id])
+        await tell("exec_create: " + Self.shown(exec.command), container, ["execID": id])
         return try Self.json(["Id": .string(id)] as JSONDocument, .created)
+    }
+
+    /// A command as Docker's events have it: the program, a space, its arguments.
+    private static func shown(_ command: [String]) -> String {
+        "\(command.first ?? "") " + command.dropFirst().joined(separator: " ")
     }
 
     private static func size(_ pair: [Int]?) throws -> ConsoleSize? {
@@ -70,7 +75,7 @@ extension EngineRoutes {
         let options = ExecStart(
             isDetached: asked.detach ?? false,
             consoleSize: try Self.size(asked.consoleSize) ?? info.request.consoleSize)
-        let started = "exec_start: " + info.request.command.joined(separator: " ")
+        let started = "exec_start: " + Self.shown(info.request.command)
         let container = try? await findContainer(info.containerID)
         if options.isDetached {
             _ = try await node.runtime.startExec(id, options)

@@ -16,9 +16,7 @@ extension EngineRoutes {
         }
         router.on(.GET, "/images/{name...}/get") { try await saveImages([$0.capture("name")]) }
         router.on(.GET, "/images/{name...}/history") { request in
-            let steps = try await Self.naming(request) { name throws(SwarmError) in
-                try await node.images.history(name)
-            }
+            let steps = try await node.images.history(request.capture("name"))
             return try Self.json(steps.map(Self.step))
         }
         router.on(.GET, "/images/{name...}/json") { request in

@@ -23,7 +23,7 @@ package enum SwarmCommand {
                 ContainerVerbs.pause.hidden(), ContainerVerbs.remove.hidden(), ContainerVerbs.rename.hidden(),
                 ContainerVerbs.restart.hidden(), ContainerVerbs.start.hidden(), ContainerVerbs.stats.hidden(),
                 ContainerVerbs.stop.hidden(), ContainerVerbs.top.hidden(), ContainerVerbs.unpause.hidden(),
-                ContainerVerbs.wait.hidden(),
+                ContainerVerbs.update.hidden(), ContainerVerbs.wait.hidden(),
                 ImageVerbs.list.named("images"), ImageVerbs.history.hidden(),
                 ImageVerbs.pull.hidden(),
                 ImageVerbs.load.hidden(), ImageVerbs.importing.hidden(), ImageVerbs.tag.hidden(),

@@ -258,7 +258,10 @@ extension NodeDriver {
             return try await service.stop(id, gracePeriod: gracePeriod)
         }
         stepContainers(.stopWanted(containerID: id, staysDown: false))
-        if info.state == .running || info.state == .paused { try await end(info, wishes, gracePeriod) }
+        if info.state == .running || info.state == .paused {
+            try await end(info, wishes, gracePeriod)
+            publish("stop", info)
+        }
         try await startContainer(id)
         publish("restart", info)
     }

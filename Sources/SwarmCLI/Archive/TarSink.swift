@@ -42,7 +42,7 @@ struct TarSink {
 
     /// Where an entry goes; nil for the root itself where that is there already.
     private func place(_ name: String) throws(SwarmError) -> String? {
-        var parts = name.split(separator: "/").map(String.init).filter { $0 != "." }
+        var parts = name.split(separator: "/").map(String.init)
         guard !parts.contains("..") else {
             throw SwarmError(.invalidArgument, "the archive has a name that leaves its place: \(name)")
         }
@@ -51,7 +51,7 @@ struct TarSink {
             // An empty name puts what the root has into the folder itself.
             parts[0] = renamed
         }
-        parts.removeAll { $0.isEmpty }
+        parts.removeAll { $0.isEmpty || $0 == "." }
         return parts.isEmpty ? nil : ([root.folder] + parts).joined(separator: "/")
     }
 

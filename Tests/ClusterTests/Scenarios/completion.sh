@@ -22,7 +22,7 @@ is "its exit status" 0 "$("$SWARM_BIN/swarmctl" __complete -- -H unix:///nosuch.
 
 echo "== keys typed into shells"
 cat >"$CLUSTER_DIR/type.py" <<'TYPE'
-import os, pty, select, sys, time
+import os, pty, re, select, sys, time
 # type.py SHELL START KEYS WANTED: types into an interactive shell and waits until it shows what is wanted.
 shell, start, keys, wanted = sys.argv[1:5]
 child, screen = pty.fork()
@@ -33,13 +33,17 @@ shown = b""
 def until(text, seconds=20):
     global shown
     end = time.time() + seconds
-    while text.encode() not in shown:
-        if time.time() > end or not select.select([screen], [], [], 0.2)[0] and time.time() > end:
-            sys.exit(f"{shell}: '{text}' did not appear; there is:\n{shown.decode(errors='replace')}")
+    while True:
+        # Colours and the cursor's moves are not what is looked for, and lines are redrawn with other blanks.
+        plain = re.sub(rb"\s+", b" ", re.sub(rb"\x1b\[[0-9;?]*[a-zA-Z]", b"", shown)).decode(errors="replace")
+        if text in plain:
+            return
+        if time.time() > end:
+            sys.exit(f"{shell}: '{text}' did not appear; there is:\n{plain}")
         if select.select([screen], [], [], 0.2)[0]:
             shown += os.read(screen, 65536)
 os.write(screen, (start + "; echo rea''dy\n").encode())
-until("ready\r\n")
+until("ready ")
 shown = b""
 os.write(screen, keys.encode().decode("unicode_escape").encode())
 until(wanted)

@@ -120,7 +120,8 @@ extension ContainerVerbs {
     }
 
     private static func tell(_ bytes: Int64, _ target: String, _ invocation: Invocation) {
-        guard !invocation.isOn("quiet") else { return }
+        // As Docker's client: only to somebody who watches.
+        guard !invocation.isOn("quiet"), isatty(STDERR_FILENO) == 1 else { return }
         invocation.console.complain("Successfully copied \(Size.human(bytes)) to \(target)")
     }
 }

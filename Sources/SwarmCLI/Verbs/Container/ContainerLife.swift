@@ -62,10 +62,31 @@ extension ContainerVerbs {
                 _ = try await invocation.client.bytes(.delete, "/containers/\(argument)", asked)
                 return argument
             } catch let error as SwarmError where error.code == .notFound && invocation.isOn("force") {
+                // What is to be gone is gone: that is said, and no failure.
+                invocation.console.complain(error.description)
                 return nil
             }
         }
     }.aliased("remove")
+
+    private struct Update: Encodable, Sendable { var RestartPolicy: RestartRule }
+
+    static let update = Command(
+        "update", "Update configuration of one or more containers", usage: many, arguments: .atLeast(1),
+        flags: [
+            Flag("restart", .string, "Restart policy to apply when a container exits")
+                .offering(.words(RestartRule.names))
+        ]
+    ) { invocation in
+        guard let text = invocation.flag("restart") else {
+            throw CommandFailure("you must provide one or more flags when using this command")
+        }
+        let body = Update(RestartPolicy: try RestartRule(text))
+        try await forEachArgument(invocation) { argument in
+            _ = try await invocation.client.post("/containers/\(argument)/update", body: body)
+            return argument
+        }
+    }
 
     static let rename = Command(
         "rename", "Rename a container", usage: "CONTAINER NEW_NAME", arguments: .exactly(2)
@@ -105,5 +126,22 @@ extension ContainerVerbs {
             }
             invocation.console.print(padded.joined())
         }
+    }
+}
+
+/// `--restart`: `no`, `always`, `unless-stopped`, `on-failure[:COUNT]`.
+struct RestartRule: Encodable, Sendable {
+    static let names = ["no", "on-failure", "always", "unless-stopped"]
+    var Name: String
+    var MaximumRetryCount = 0
+
+    init(_ text: String) throws(CommandFailure) {
+        let parts = text.split(separator: ":", maxSplits: 1).map(String.init)
+        Name = parts.first ?? "no"
+        guard parts.count > 1 else { return }
+        guard let count = Int(parts[1]) else {
+            throw CommandFailure("invalid restart policy format: maximum retry count must be an integer")
+        }
+        MaximumRetryCount = count
     }
 }

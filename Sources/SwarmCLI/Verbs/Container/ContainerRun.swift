@@ -9,15 +9,11 @@ extension ContainerVerbs {
             var HostIp = ""
             var HostPort = ""
         }
-        struct Rule: Encodable, Sendable {
-            var Name: String
-            var MaximumRetryCount: Int
-        }
         struct Host: Encodable, Sendable {
             var Binds: [String]?
             var NetworkMode = "default"
             var PortBindings: [String: [Binding]] = [:]
-            var RestartPolicy: Rule?
+            var RestartPolicy: RestartRule?
             var AutoRemove = false
             var Privileged = false
             var ReadonlyRootfs = false
@@ -72,7 +68,7 @@ extension ContainerVerbs {
         Flag("publish", short: "p", .list(), "Publish a container's port(s) to the host"),
         Flag("read-only", .bool, "Mount the container's root filesystem as read only"),
         Flag("restart", .string, "Restart policy to apply when a container exits", default: "\"no\"")
-            .offering(.words(["no", "on-failure", "always", "unless-stopped"])),
+            .offering(.words(RestartRule.names)),
         Flag("rm", .bool, "Automatically remove the container when it exits"),
         Flag("stop-signal", .string, "Signal to stop the container"),
         Flag("tty", short: "t", .bool, "Allocate a pseudo-TTY"),
@@ -108,13 +104,20 @@ extension ContainerVerbs {
             id = try await make(body, invocation)
             if isDetached { _ = try await invocation.client.bytes(.post, "/containers/\(id)/start") }
         } catch let error as SwarmError {
-            throw CommandFailure(error.description, status: startStatus(error))
+            throw refusal(error.description, status: startStatus(error))
+        } catch let failure as CommandFailure {
+            throw refusal(failure.message, status: CommandFailure.usageStatus)
         }
         guard !isDetached else { return invocation.console.print(id) }
-        try await follow(
-            id, invocation, hasTerminal: body.Tty, sendsInput: isInteractive,
-            isRemoved: body.HostConfig.AutoRemove,
-            starts: true)
+        do {
+            try await follow(
+                id, invocation, hasTerminal: body.Tty, sendsInput: isInteractive,
+                isRemoved: body.HostConfig.AutoRemove,
+                starts: true)
+        } catch let failure as CommandFailure {
+            // Without words it is the container's own status.
+            throw failure.message.isEmpty ? failure : refusal(failure.message, status: failure.status)
+        }
     }.endingFlagsAtArguments()
 
     static let start = Command(
@@ -155,6 +158,10 @@ extension ContainerVerbs {
             found["Id"]?.text ?? "", invocation, hasTerminal: found["Config"]?["Tty"]?.isTrue == true,
             sendsInput: found["Config"]?["OpenStdin"]?.isTrue == true && !invocation.isOn("no-stdin"),
             isRemoved: found["HostConfig"]?["AutoRemove"]?.isTrue == true, starts: false)
+    }
+
+    private static func refusal(_ message: String, status: Int32) -> CommandFailure {
+        CommandFailure("swarmctl: \(message)\n\nRun 'swarmctl run --help' for more information", status: status)
     }
 
     /// Docker's codes of what could not be run.
@@ -206,14 +213,7 @@ extension ContainerVerbs {
         host.Init = invocation.isOn("init") ? true : nil
         host.Memory = try invocation.flag("memory").map { text throws(SwarmError) in try Size.bytes(text) }
         host.NanoCpus = try invocation.flag("cpus").map { text throws(SwarmError) in try Size.nanoCPUs(text) }
-        if let text = invocation.flag("restart") {
-            let parts = text.split(separator: ":", maxSplits: 1).map(String.init)
-            guard parts.count < 2 || Int(parts[1]) != nil else {
-                throw CommandFailure("invalid restart policy format: maximum retry count must be an integer")
-            }
-            host.RestartPolicy = .init(
-                Name: parts.first ?? "no", MaximumRetryCount: parts.count > 1 ? Int(parts[1]) ?? 0 : 0)
-        }
+        host.RestartPolicy = try invocation.flag("restart").map { try RestartRule($0) }
         for text in invocation.list("publish") {
             for (port, binding) in try published(text) {
                 host.PortBindings[port, default: []].append(binding)
@@ -249,9 +249,8 @@ extension ContainerVerbs {
         } catch {
             guard error.code == .notFound, error.message.contains("No such image") else { throw error }
             invocation.console.complain("Unable to find image '\(body.Image)' locally")
-            for try await _ in try await invocation.client.stream(
-                .post, "/images/create", ["fromImage": body.Image])
-            {}
+            let progress = try await invocation.client.stream(.post, "/images/create", ["fromImage": body.Image])
+            try await ProgressStream.show(progress, invocation, quiet: false, toErrors: true)
             return try await post()
         }
     }

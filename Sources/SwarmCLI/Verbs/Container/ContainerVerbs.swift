@@ -8,7 +8,7 @@ enum ContainerVerbs {
         "container", "Manage containers",
         children: [
             attach, copy, create, exec, inspect, kill, list, logs, pause, prune, remove, rename, restart, run, start,
-            stats, stop, top, unpause, wait,
+            stats, stop, top, unpause, update, wait,
         ])
 
     static let list = Command(
@@ -121,7 +121,7 @@ package enum ContainerListing {
                     (container.networkSettings?.networks ?? [:]).keys.sorted().joined(separator: ",")),
                 "Mounts": .string(mounts.joined(separator: ",")),
                 "LocalVolumes": .string(String((container.mounts ?? []).filter { $0.name != nil }.count)),
-                "Size": .string(size(container)),
+                "Size": .string(size(container)), "Platform": .null,
             ]
         }
         return listing

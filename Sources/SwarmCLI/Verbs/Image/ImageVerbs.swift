@@ -155,25 +155,30 @@ enum ImageVerbs {
 
 /// Progress that the engine reports as one JSON object per line.
 enum ProgressStream {
-    static func show(_ stream: EngineStream, _ invocation: Invocation, quiet: Bool) async throws {
+    /// - Parameter toErrors: where output is somebody else's.
+    static func show(
+        _ stream: EngineStream, _ invocation: Invocation, quiet: Bool, toErrors: Bool = false
+    ) async throws {
         var splitter = LineSplitter()
         var lines = PullProgress(isTerminal: invocation.console.isTerminal)
         for try await part in stream {
-            for line in splitter.lines(adding: part) { try show(line, &lines, invocation, quiet) }
+            for line in splitter.lines(adding: part) { try show(line, &lines, invocation, quiet, toErrors) }
         }
         let rest = splitter.remainder()
-        if !rest.isEmpty { try show(rest, &lines, invocation, quiet) }
+        if !rest.isEmpty { try show(rest, &lines, invocation, quiet, toErrors) }
     }
 
     private static func show(
-        _ line: [UInt8], _ lines: inout PullProgress, _ invocation: Invocation, _ quiet: Bool
+        _ line: [UInt8], _ lines: inout PullProgress, _ invocation: Invocation, _ quiet: Bool, _ toErrors: Bool
     ) throws {
         let message = try JSONValue(parsing: line)
         if let text = message["errorDetail"]?["message"]?.text ?? message["error"]?.text {
             throw CommandFailure(text)
         }
         guard !quiet else { return }
-        invocation.console.write(lines.text(for: message))
+        let text = lines.text(for: message)
+        guard !toErrors else { return invocation.console.writeError(bytes: Array(text.utf8)) }
+        invocation.console.write(text)
         invocation.console.flush()
     }
 }

@@ -59,9 +59,7 @@ enum RegistryVerbs {
     ) { invocation in
         let server = LoginFile.server(invocation.arguments.first)
         let shown = invocation.arguments.first ?? server
-        guard try LoginFile(environment: invocation.environment).remove(server) else {
-            return invocation.console.print("Not logged in to \(shown)")
-        }
+        _ = try LoginFile(environment: invocation.environment).remove(server)
         invocation.console.print("Removing login credentials for \(shown)")
     }
 

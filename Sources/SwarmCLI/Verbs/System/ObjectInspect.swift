@@ -23,7 +23,8 @@ enum ObjectInspect {
     ) { invocation in
         let kind = invocation.flag("type") ?? ""
         guard kind.isEmpty || places.contains(where: { $0.kind == kind }) else {
-            throw CommandFailure("\"\(kind)\" is not a valid value for --type")
+            let known = (places.map(\.kind) + ["plugin"]).sorted().map { "\"\($0)\"" }.joined(separator: ", ")
+            throw CommandFailure("unknown type: \"\(kind)\": must be one of \(known)")
         }
         try await Inspection.run(invocation) { argument in
             for place in places where kind.isEmpty || place.kind == kind {
