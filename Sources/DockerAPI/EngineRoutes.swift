@@ -209,7 +209,18 @@ package struct EngineRoutes: Sendable {
 
     /// A time as clients give it: seconds since 1970 or RFC 3339; nil for what is neither.
     static func time(_ text: String) -> Timestamp? {
-        Double(text).flatMap { Timestamp(seconds: $0) } ?? Timestamp(text)
+        exactTime(text) ?? Double(text).flatMap { Timestamp(seconds: $0) } ?? Timestamp(text)
+    }
+
+    /// Seconds since 1970 with up to nine digits of fraction, which a floating-point number would round.
+    private static func exactTime(_ text: String) -> Timestamp? {
+        let parts = text.split(separator: ".", omittingEmptySubsequences: false)
+        guard parts.count == 2, (1...9).contains(parts[1].utf8.count),
+            parts.allSatisfy({ $0.utf8.allSatisfy { (48...57).contains($0) } }), let seconds = Int64(parts[0]),
+            let fraction = Int64(parts[1] + String(repeating: "0", count: 9 - parts[1].utf8.count))
+        else { return nil }
+        let (whole, isTooLarge) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
+        return isTooLarge ? nil : Timestamp(nanoseconds: whole) + .nanoseconds(fraction)
     }
 
     private static func time(_ name: String, of request: Request) throws -> Timestamp? {

@@ -35,7 +35,7 @@ def until(text, seconds=20):
     end = time.time() + seconds
     while True:
         # Colours and the cursor's moves are not what is looked for, and lines are redrawn with other blanks.
-        plain = re.sub(rb"\s+", b" ", re.sub(rb"\x1b\[[0-9;?]*[a-zA-Z]", b"", shown)).decode(errors="replace")
+        plain = re.sub(rb"[\s\x08]+", b" ", re.sub(rb"\x1b\[[0-9;?]*[a-zA-Z]", b"", shown)).decode(errors="replace")
         if text in plain:
             return
         if time.time() > end:

@@ -1,6 +1,6 @@
 import SwarmClient
 import SwarmCore
-import SwarmModel
+package import SwarmModel
 
 /// `swarmctl swarm ca`: the root certificate that all nodes trust, and a new one for it.
 extension SwarmVerbs {
