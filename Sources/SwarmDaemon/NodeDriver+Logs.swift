@@ -20,6 +20,8 @@ struct LogReads {
 extension NodeDriver {
     /// A node that answers at all does so in this time, beyond what it was asked to wait.
     static let logAnswerTimeout: Duration = .seconds(3)
+    /// And one that the cluster knows to be down is asked for so long, in case that it is back.
+    static let downNodeTimeout: Duration = .seconds(1)
 
     // MARK: Gathering
 
@@ -103,11 +105,13 @@ extension NodeDriver {
             let call = PeerCall(name: ClusterCall.logs, body: try LogCallCodec.encode(ask))
             let route = complete(machine.route(to: node))
             let waits = ask.patience > .zero
+            let isDown = (machine.store.nodes[node]?.status.state ?? "down") == "down"
+            let limit = isDown ? Self.downNodeTimeout : Self.logAnswerTimeout
             if !waits { try await beginLogRead(of: node) }
             let answer: [UInt8]
             do throws(SwarmError) {
                 answer = try await swarm.peers.call(
-                    call, to: route, timeout: ask.patience + Self.logAnswerTimeout)
+                    call, to: route, timeout: ask.patience + limit)
             } catch {
                 if !waits { endLogRead(of: node, error) }
                 throw error

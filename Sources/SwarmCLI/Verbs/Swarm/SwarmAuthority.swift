@@ -1,5 +1,5 @@
 import SwarmClient
-import SwarmCore
+package import SwarmCore
 package import SwarmModel
 
 /// `swarmctl swarm ca`: the root certificate that all nodes trust, and a new one for it.
