@@ -11,7 +11,7 @@ import Persistence
 import Ports
 package import Store
 package import SwarmCore
-package import SwarmModel
+import SwarmModel
 package import SwarmNode
 import Transport
 
