@@ -144,12 +144,14 @@ package struct CertificateAuthority: Sendable {
             )
         }
         let cross = try Self.signing("the cross-signed root") { () throws(CryptoError) in
-            try X509Template(
+            var template = X509Template(
                 subject: successor.root.subject, publicKey: successor.key.publicKey,
                 serial: X509Template.randomSerial(),
                 notBefore: now.seconds - Self.backdate.components.seconds,
-                notAfter: min(root.notAfter, successor.root.notAfter), usage: .authority(pathLength: 0)
-            ).signed(by: key, issuer: root)
+                notAfter: min(root.notAfter, successor.root.notAfter), usage: .authority(pathLength: 0))
+            // Certificates name their issuer by it, and other tools make it of the key in other ways.
+            template.subjectKeyIdentifier = successor.root.subjectKeyIdentifier
+            return try template.signed(by: key, issuer: root)
         }
         return CertificateAuthority(root: successor.root, crossSigned: cross, key: successor.key)
     }

@@ -19,6 +19,8 @@ package struct X509Template: Sendable {
     package var notAfter: Int64
     package var usage: Usage
     package var dnsNames: [String]
+    /// Nil for the one that is made of the key; that of another certificate over it, when this one takes its place.
+    package var subjectKeyIdentifier: [UInt8]?
 
     package static let serialBitCount = 128
 
@@ -99,7 +101,10 @@ package struct X509Template: Sendable {
             extensions.append((NID_ext_key_usage, false, DER.element(DER.sequence, list)))
         }
         extensions.append(
-            (NID_subject_key_identifier, false, DER.element(DER.octetString, publicKey.keyIdentifier)))
+            (
+                NID_subject_key_identifier, false,
+                DER.element(DER.octetString, subjectKeyIdentifier ?? publicKey.keyIdentifier)
+            ))
         if !authorityKeyIdentifier.isEmpty {
             let identifier = DER.element(DER.tagged(0), authorityKeyIdentifier)
             extensions.append((NID_authority_key_identifier, false, DER.element(DER.sequence, identifier)))

@@ -77,13 +77,16 @@ import Testing
             ] {
                 shell("rm -f \(directory)/key \(directory)/root")
                 shell(command)
-                let make = "openssl req -x509 -new -key \(directory)/key -days 400 -subj /CN=mine -out \(directory)/root"
+                let make = "openssl req -x509 -new -key \(directory)/key -days 900 -subj /CN=mine -out \(directory)/root"
                 shell(make)
                 let made = try X509Certificate(pem: read("\(directory)/root")).notBefore
-                let now = Timestamp(nanoseconds: made * 1_000_000_000)
+                let now = max(start, Timestamp(nanoseconds: made * 1_000_000_000))
                 guard case .begin(let begun) = try judge(read("\(directory)/root"), read("\(directory)/key"), at: now)
                 else { return #expect(Bool(false)) }
                 #expect(begun.root.subject.commonNames == ["mine"])
+                // Who knows only the present root believes what is issued from it.
+                let leaf = try begun.issue(X509Request.forNode(key: .generate()), to: worker(), at: now)
+                #expect(try trust(present).principal(of: leaf, at: now) == worker())
             }
         }
     }
