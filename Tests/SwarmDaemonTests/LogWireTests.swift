@@ -81,6 +81,13 @@ final class MemoryLogs: TaskLogs {
     }
 }
 
+/// What tasks of a test share.
+private final class Received<Value: Sendable>: Sendable {
+    private let state: Mutex<Value>
+    init(_ value: Value) { state = Mutex(value) }
+    func withLock<Result>(_ body: (inout Value) -> Result) -> Result { state.withLock { body(&$0) } }
+}
+
 /// Two nodes with real certificates and connections: one gathers what the other's tasks wrote.
 @Suite(.timeLimit(.minutes(2))) struct LogWireTests {
     static let clusterID = "clusteraaaaaaaaaaaaaaaaaa"
@@ -200,7 +207,7 @@ final class MemoryLogs: TaskLogs {
         let world = try await World()
         let count = 1000
         world.logs.write("t", ["first"])
-        let received = Mutex<[Int: [String]]>([:])
+        let received = Received<[Int: [String]]>([:])
         let (progress, mailbox) = AsyncStream.makeStream(of: Void.self)
         let followers = (0..<count).map { number in
             Task {
@@ -237,7 +244,7 @@ final class MemoryLogs: TaskLogs {
         var options = LogOptions()
         options.follow = true
         let (taking, gate) = AsyncStream.makeStream(of: Void.self)
-        let received = Mutex<[String]>([])
+        let received = Received<[String]>([])
         let (progress, mailbox) = AsyncStream.makeStream(of: Int.self)
         let follower = Task { [options] in
             var gates = taking.makeAsyncIterator()
