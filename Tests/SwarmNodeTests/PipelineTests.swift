@@ -51,15 +51,15 @@ private struct SlowDisk {
 @Suite struct PipelineTests {
     @Test func `writes follow one another without waiting for the disk, and no answer comes before it`() {
         var node = SlowDisk()
-        for ticket in 1...3 { node.createConfig(UInt64(ticket), "config-\(ticket)") }
+        for ticket in 1...2 { node.createConfig(UInt64(ticket), "config-\(ticket)") }
         let indexes = node.written.flatMap(\.entries).map(\.index)
-        #expect(indexes.count == 3)
-        #expect(indexes == Array((indexes.first ?? 0)..<(indexes.first ?? 0) + 3))
+        #expect(indexes.count == 2)
+        #expect(indexes == Array((indexes.first ?? 0)..<(indexes.first ?? 0) + 2))
         #expect(node.answers.isEmpty)
         #expect(node.machine.store.configs.isEmpty)
         node.sync()
-        #expect(node.answers.keys.sorted() == [1, 2, 3])
-        #expect(node.machine.store.configs.count == 3)
+        #expect(node.answers.keys.sorted() == [1, 2])
+        #expect(node.machine.store.configs.count == 2)
     }
 
     @Test func `what finds no room in the pipeline shares the next batch`() {

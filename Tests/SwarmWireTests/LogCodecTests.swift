@@ -66,10 +66,18 @@ import Testing
         seed: UInt64
     ) throws {
         var generator = SeededGenerator(seed: seed)
-        for bytes in [try LogCallCodec.encode(Self.ask(&generator)), try LogCallCodec.encode(Self.answer(&generator))] {
+        let ask = try LogCallCodec.encode(Self.ask(&generator))
+        let answer = try LogCallCodec.encode(Self.answer(&generator))
+        for length in 0..<ask.count {
+            #expect(throws: SwarmError.self) { _ = try LogCallCodec.decodeAsk(Array(ask.prefix(length))) }
+        }
+        for length in 0..<answer.count {
+            #expect(throws: SwarmError.self) { _ = try LogCallCodec.decodeAnswer(Array(answer.prefix(length))) }
+        }
+        for bytes in [ask, answer] {
             for length in 0..<bytes.count {
-                #expect(throws: SwarmError.self) { _ = try LogCallCodec.decodeAsk(Array(bytes.prefix(length))) }
-                #expect(throws: SwarmError.self) { _ = try LogCallCodec.decodeAnswer(Array(bytes.prefix(length))) }
+                _ = try? LogCallCodec.decodeAsk(Array(bytes.prefix(length)))
+                _ = try? LogCallCodec.decodeAnswer(Array(bytes.prefix(length)))
             }
             for _ in 0..<100 {
                 var damaged = bytes
