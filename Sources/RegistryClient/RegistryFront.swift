@@ -81,14 +81,12 @@ package struct RegistryFront: Sendable {
                 let bytes = try await HTTPExchange.collect(response, limit: Self.answerBytesMax, what: url)
                 guard response.status == .ok, let answer = try? JSONDecoder().decode(Answer.self, from: Data(bytes))
                 else {
-                    throw TransferFailure(
-                        SwarmError(.unavailable, "Unexpected status code \(response.status.code) of \(address)"),
-                        mayRetry: false)
+                    // An answer says more than that nobody speaks TLS there.
+                    failure = SwarmError(.unavailable, "Unexpected status code \(response.status.code) of \(address)")
+                    continue
                 }
                 return answer.results ?? []
-            } catch {
-                failure = failure ?? error.error
-            }
+            } catch { failure = failure ?? error.error }
         }
         throw failure ?? SwarmError(.internal, "no way to reach \(address)")
     }

@@ -75,7 +75,7 @@ import Testing
             let error = await #expect(throws: SwarmError.self) {
                 _ = try await Self.front.search("\(registry.host)/other", limit: 5, nil)
             }
-            #expect(error?.message.contains("404") == true)
+            #expect(error?.message.contains("404") == true, "\(error.map(String.init(describing:)) ?? "")")
         }
     }
 }

@@ -111,8 +111,9 @@ import Transport
         }
         // Its own renewal, whatever else it writes into it.
         let body = #"{"request":"\#(request)","role":"manager","nodeID":"\#(victim.id)"}"#
-        let grant = try JSONDecoder().decode([String: String].self, from: Data(try await call("ca.renew", body).get()))
-        let leaf = try #require(try PEMBlock.parse(Array((grant["chain"] ?? "").utf8)).first)
+        struct Grant: Decodable { var chain: String }
+        let grant = try JSONDecoder().decode(Grant.self, from: Data(try await call("ca.renew", body).get()))
+        let leaf = try #require(try PEMBlock.parse(Array(grant.chain.utf8)).first)
         let principal = try PeerVerifier(trust: identity.trust).verify(chain: [leaf.bytes], at: Self.time)
         #expect(principal.nodeID == identity.principal.nodeID && principal.role == .worker)
         await node.transport.shutdown()

@@ -95,7 +95,7 @@ grep -q '^Containers' <<<"$(one system df)" || fail "system df"
 before=$(date +%s)
 one run --rm --name seen busybox:latest true
 happened=$(one events --since "$before" --until "$(($(date +%s) + 1))" --filter container=seen --format '{{.Action}}' | xargs)
-is "events" "create start die destroy" "$happened"
+is "events" "create attach start die destroy" "$happened"
 
 echo "== an attachable overlay"
 one network create -d overlay --attachable app >/dev/null
@@ -155,7 +155,9 @@ one service rm site >/dev/null
 echo "== nothing is left"
 gone() { one network rm app >/dev/null 2>&1; }
 eventually 20 "the attachments to be given back" gone
-is "containers" "" "$(one ps -aq; two ps -aq)"
+left() { "$1" ps -a --format '{{.Names}} {{.Status}} {{.Command}}'; }
+none() { [ -z "$(left one; left two)" ]; }
+eventually 10 "containers to be gone, that their clients have left" none
 same() { [ "$(cluster run 1 ip -o link | grep -c swm-)" = "$links" ]; }
 eventually 10 "the links of the networks to go" same
 echo "ok"
