@@ -191,7 +191,7 @@ import Testing
         world.look()
         world.run(for: .seconds(1))
         #expect(world.warnings.count == 1)
-        #expect(world.warnings.first?.hasSuffix("web.5.t4 and 2 more") == true, "\(world.warnings)")
+        #expect(world.warnings.first?.hasSuffix(" and 2 more") == true, "\(world.warnings)")
         #expect(world.isFinished)
     }
 
