@@ -82,7 +82,7 @@ import Testing
         (.servesReadsUnconfirmed, 33, 12, "a read saw"), (.appliesBeforeCommit, 26, 12, "another state"),
         (.losesRefutations, 59, 12, "for dead"),
     ]
-    static let otherSeedsMax: UInt64 = 30
+    static let otherSeedsMax: UInt64 = 80
 
     @Test(arguments: MutantTests.seeds)
     func `a planted fault is noticed, and nothing without it`(

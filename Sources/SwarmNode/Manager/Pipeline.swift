@@ -14,9 +14,8 @@ struct Pipeline: Sendable {
     static let writesPerBatchMax = 256
     /// A batch takes no further write once it has so many bytes.
     static let batchBytesMax = 1 << 20
-    /// Batches under way, one on the wire while another is written; what is asked meanwhile shares the next one. Four
-    /// made batches smaller and wrote a fifth less with 64 clients.
-    static let batchesMax = 2
+    /// Batches under way; what is asked meanwhile shares the next one.
+    static let batchesMax = 4
     /// Answers that wait for the writes they rest on.
     static let promisesMax = 1024
 
